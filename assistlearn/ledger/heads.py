@@ -1,0 +1,68 @@
+"""Signed heads: a note beside the ledger that says how long it was, and its root."""
+
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+from assistlearn.bundle import Card, Identity, open_note
+from assistlearn.errors import BundleError, LedgerSignatureError, StorageError
+from assistlearn.ledger.entries import Head
+from assistlearn.ledger.store import sync_folder
+
+TAG: Final = "assistlearn/ledger-head/v1"
+TEXT: Final = re.compile(rf"{TAG}\nsize (0|[1-9][0-9]{{0,17}})\nroot ([0-9a-f]{{64}})\n")
+MAX_FILE_BYTES: Final = 32 << 10  # longer than any note, so that what is too long is refused
+
+
+def head_path(ledger: Path) -> Path:
+    """Where the signed head of the ledger at ``ledger`` stands."""
+    return ledger.with_name(ledger.name + ".head")
+
+
+def write_head(ledger: Path, head: Head, identity: Identity) -> Path:
+    """Sign ``head`` and put it beside the ledger, in place of an older one, durably.
+
+    Raises:
+        StorageError: the disk is full or read-only. The older head stays.
+    """
+    path = head_path(ledger)
+    temporary = path.with_name(path.name + ".new")
+    note = identity.sign(f"{TAG}\nsize {head.size}\nroot {head.root}\n")
+    try:
+        with temporary.open("wb") as file:
+            file.write(note)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error.strerror}",
+            hint="free some disk space, then run the same command again",
+        ) from error
+    return path
+
+
+def read_head(ledger: Path, own: Card) -> Head | None:
+    """The signed head beside the ledger, or None if there is none.
+
+    Raises:
+        LedgerSignatureError: it was not signed by ``own``, or was altered since.
+    """
+    path = head_path(ledger)
+    if not path.exists():
+        return None
+    try:
+        with path.open("rb") as file:
+            text = open_note(file.read(MAX_FILE_BYTES), own)
+    except OSError as error:
+        raise StorageError(
+            f"cannot read {path}: {error.strerror}", hint="check who may read it"
+        ) from error
+    except BundleError as error:
+        raise LedgerSignatureError(f"{path}: {error}", hint=error.hint) from error
+    match = TEXT.fullmatch(text)
+    if match is None:
+        raise LedgerSignatureError(f"{path} is signed, but is no ledger head")
+    return Head(size=int(match[1]), root=match[2])

@@ -1,0 +1,175 @@
+"""Columns and arrays read from files, with every value checked and nothing guessed."""
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from assistlearn.errors import ConfigError, DataError
+from assistlearn.tasks.references import did_you_mean
+
+Column = npt.NDArray[Any]
+READABLE: Final = (".parquet", ".csv")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaling:
+    """What is done to each column: fill gaps, subtract the mean, divide by the deviation."""
+
+    mean: Mapping[str, float] = field(default_factory=dict)
+    std: Mapping[str, float] = field(default_factory=dict)
+    fill: Mapping[str, float] = field(default_factory=dict)
+
+    def check(self, columns: Sequence[str]) -> None:
+        """Refuse settings for columns other than these."""
+        for setting, values in (("mean", self.mean), ("std", self.std), ("fill", self.fill)):
+            for name in values:
+                if name not in columns:
+                    raise ConfigError(
+                        f"{setting} names a column {name!r} that is not used",
+                        hint=did_you_mean(name, columns),
+                    )
+        for name, value in self.std.items():
+            if not value > 0:
+                raise ConfigError(
+                    f"std of column {name!r} is {value}, must be > 0", hint="leave the column out"
+                )
+
+    def apply(self, name: str, values: Column, path: Path) -> npt.NDArray[np.float32]:
+        """A column of numbers, scaled. ``path`` is for messages."""
+        gaps = np.isnan(values)
+        if gaps.any():
+            if name not in self.fill:
+                raise DataError(
+                    f"column {name!r} of {path} has no value in {int(gaps.sum())} of"
+                    f" {len(values)} rows",
+                    hint=f"set fill = {{ {name} = VALUE }}, the same on both sides, or drop these"
+                    " rows",
+                )
+            values = np.where(gaps, self.fill[name], values)
+        if not np.isfinite(values).all():
+            raise DataError(
+                f"column {name!r} of {path} holds infinite values", hint="remove these rows"
+            )
+        scaled = (values - self.mean.get(name, 0.0)) / self.std.get(name, 1.0)
+        return np.asarray(scaled, dtype=np.float32)
+
+
+def count_classes(labels: Column) -> int:
+    """Classes that are numbered from 0 to the largest label."""
+    try:
+        return int(labels.max()) + 1
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"class labels of type {labels.dtype} are no numbers",
+            hint="number the classes from 0, or use a table, which takes names",
+        ) from error
+
+
+def read_table(path: Path) -> dict[str, Column]:
+    """Columns by name. Missing numbers are NaN, which makes whole numbers floats; others None."""
+    import pyarrow as pa  # noqa: PLC0415  # needed here only
+    from pyarrow import csv, parquet  # noqa: PLC0415
+
+    _check_file(path, READABLE)
+    try:
+        read = parquet.read_table if path.suffix == ".parquet" else csv.read_csv
+        rows = read(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            f"cannot read {path}: {error}", hint="write it again with pyarrow or pandas"
+        ) from error
+    if not rows.num_rows:
+        raise DataError(f"{path} has no rows", hint="give a file with at least one row")
+    names = rows.column_names
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{path} has two columns {twice!r}", hint="rename one of them")
+    return {name: rows.column(name).to_numpy() for name in names}
+
+
+def _check_file(path: Path, suffixes: Sequence[str]) -> None:
+    if path.suffix not in suffixes:
+        raise DataError(
+            f"cannot read {path}", hint=f"give a file that ends in {' or '.join(suffixes)}"
+        )
+    if not path.is_file():
+        raise DataError(
+            f"there is no file {path.absolute()}", hint="give the path from the current folder"
+        )
+
+
+def column(columns: Mapping[str, Column], name: str, path: Path) -> Column:
+    """The column called ``name``."""
+    if name not in columns:
+        raise DataError(f"{path} has no column {name!r}", hint=did_you_mean(name, columns))
+    return columns[name]
+
+
+def numbers(values: Column, name: str, path: Path) -> Column:
+    """The values as float64, with NaN for missing ones."""
+    try:
+        # By way of objects: numpy would turn a date into a count of days.
+        return (values.astype(object) if values.dtype.kind in "mM" else values).astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"column {name!r} of {path} holds {_example(values)!r}, which is no number",
+            hint="leave it out of features, or encode it as numbers in the same way on both sides",
+        ) from error
+
+
+def _example(values: Column) -> Any:
+    return next((value for value in values.tolist() if isinstance(value, str)), values.tolist()[0])
+
+
+def classes_in(values: Column, name: str, path: Path) -> list[Any]:
+    """The values that occur, sorted."""
+    _check_complete(values, name, path)
+    found: list[Any] = np.unique(values).tolist()
+    return found
+
+
+def _check_complete(values: Column, name: str, path: Path) -> None:
+    rows = values.reshape(-1).tolist()
+    missing = sum(value is None or value != value for value in rows)  # noqa: PLR0124  # NaN
+    if missing:
+        raise DataError(
+            f"{name!r} in {path} has no value in {missing} rows", hint="drop these rows"
+        )
+
+
+def class_numbers(
+    values: Column, classes: Sequence[Any], name: str, path: Path
+) -> npt.NDArray[np.int64]:
+    """The position of each value in ``classes``. Shape ``(N,)``."""
+    _check_complete(values, name, path)
+    positions = {value: index for index, value in enumerate(classes)}
+    distinct, where = np.unique(values, return_inverse=True)
+    for value in distinct.tolist():
+        if value not in positions:
+            raise DataError(
+                f"{name!r} in {path} holds {value!r}, which is no class",
+                hint=f"add it to classes on both sides; now they are {[*classes][:20]}",
+            )
+    by_value = np.array([positions[value] for value in distinct.tolist()], dtype=np.int64)
+    return by_value[where].reshape(-1)
+
+
+def read_npz(path: Path, *names: str) -> list[Column]:
+    """The arrays of these names. Never unpickles."""
+    _check_file(path, (".npz",))
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for name in names:
+                if name not in file:
+                    raise DataError(f"{path} has no array {name!r}", hint=did_you_mean(name, file))
+            return [file[name] for name in names]
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"cannot read {path}: {error}",
+            hint="write it with numpy.savez; arrays of Python objects are not read",
+        ) from error

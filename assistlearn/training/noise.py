@@ -1,0 +1,26 @@
+"""A party's own secret randomness, for losses that it reports privately."""
+
+import hmac
+import math
+from typing import Final
+
+MIN_SEED_BYTES: Final = 16  # below that a peer could try all seeds and take the noise off
+
+
+def standard_normal(secret: bytes, *, round_: int, step: int) -> float:
+    """One draw from the standard normal distribution, the same one each time it is asked for.
+
+    A function of its arguments, so that killing and restarting a process never gives a second
+    draw that a peer could average with the first. By Box and Muller from HMAC-SHA256.
+
+    Args:
+        secret: at least 16 bytes that never leave this party.
+        round_: assistance round.
+        step: step within the round.
+    """
+    if len(secret) < MIN_SEED_BYTES:
+        raise ValueError(f"the noise seed has {len(secret)} bytes, needs {MIN_SEED_BYTES}")
+    bits = hmac.digest(secret, f"loss noise {round_} {step}".encode(), "sha256")
+    uniform = (int.from_bytes(bits[:8]) + 1) / 2**64  # in (0, 1], so that its logarithm exists
+    turn = int.from_bytes(bits[8:16]) / 2**64
+    return math.sqrt(-2 * math.log(uniform)) * math.cos(2 * math.pi * turn)

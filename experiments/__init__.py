@@ -1,0 +1,1 @@
+"""Studies: one script or settings file each, results beside them. Nothing imports this package."""

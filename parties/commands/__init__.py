@@ -1,0 +1,1 @@
+"""One file for each command: ``parties/commands/NAME.py`` holds a click command ``NAME``."""

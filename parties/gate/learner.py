@@ -1,0 +1,272 @@
+"""The learner's gate: one worker, one outgoing connection, one session at a time."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import zmq
+
+from assistlearn.bundle import Card
+from assistlearn.checkpoints import ModelSpec
+from assistlearn.errors import (
+    AssistLearnError,
+    BundleError,
+    FrameError,
+    LinkLostError,
+    PartyDirectoryError,
+    PeerProtocolError,
+    QuotaError,
+    TensorError,
+    WorkerError,
+)
+
+from parties.directory import PartyDirectory
+from parties.gate.duty import Duty, Report
+from parties.gate.handshake import Agreed, LearnerHandshake, OwnSide
+from parties.gate.link import LearnerLink
+from parties.gate.opening import Desk
+from parties.gate.result import SessionResult, keep_result, kept_result
+from parties.gate.session import Session
+from parties.gate.worker import WorkerProcess
+from parties.secrets import SessionSecrets
+from parties.walls import forbid_data
+from parties.worker.requests import Describe, Described
+from protocols.codec import encode_frame
+from protocols.messages import Frame
+from protocols.roles import Role
+
+PEER_FAULTS: Final = (PeerProtocolError, BundleError, TensorError, QuotaError, FrameError)
+POLL_MS: Final = 500
+BURST: Final = 16  # frames handed to the socket before looking at anything else
+
+
+@dataclass(slots=True)
+class _Pulse:
+    """One deadline: the link lives while anything at all arrives."""
+
+    deadline_s: float
+    heard: float
+
+    def check(self, what: str) -> None:
+        silent_s = time.monotonic() - self.heard
+        if silent_s > self.deadline_s:
+            raise LinkLostError(
+                f"{what} for {self.deadline_s:g} s",
+                hint="check the address and the network, then run the same command again: it goes"
+                " on where this one stopped",
+            )
+
+
+class LearnerGate:
+    """Runs the learner's side of one session to its end."""
+
+    def __init__(self, directory: PartyDirectory, *, report: Report) -> None:
+        self._directory = directory
+        self._settings = directory.settings
+        self._report = report
+        if self._settings.role != Role.LEARNER:
+            raise PartyDirectoryError(
+                f"{directory.root} is a provider's directory",
+                hint=f"run `assistlearn provide {directory.root}`",
+            )
+
+    def run(self, *, again: bool = False) -> SessionResult:
+        """Go on with the open session, or agree on a new one, and bring it to its end.
+
+        Args:
+            again: buy another session though the last one is complete.
+
+        Raises:
+            AssistLearnError: what ended it, with the exit code and what to do.
+        """
+        directory = self._directory
+        wall_off(directory)
+        with directory.locked():
+            identity, peer = directory.identity, directory.only_peer()
+            with directory.open_ledger(peer) as ledger:
+                desk = Desk(
+                    directory=directory,
+                    identity=identity,
+                    peer=peer,
+                    ledger=ledger,
+                    role=Role.LEARNER,
+                )
+                done = None if again else kept_result(directory)
+                session = self._open_session(desk)
+                if session is None and done is not None:
+                    return done
+                try:
+                    return self._run(desk, session)
+                finally:
+                    ledger.write_head(identity)
+
+    def _open_session(self, desk: Desk) -> Session | None:
+        for recorded in desk.recorded().values():
+            if recorded.closed is None:
+                self._find_secrets(recorded.agreement.session, recorded.agreement.learner_nonce)
+                session = desk.resume(recorded)
+                if session is not None and not session.closed:
+                    self._report("resumed", {"session": session.id, "round": session.machine.round})
+                    return session
+        return None
+
+    def _find_secrets(self, session: str, nonce: str) -> None:
+        """Finish a start that a crash cut between ledger and folder."""
+        pending = self._directory.rounds / "pending"
+        secrets = SessionSecrets.load(pending)
+        if secrets is not None and secrets.nonce.hex() == nonce:
+            secrets.store(self._directory.session_folder(session))
+            SessionSecrets.destroy(pending)
+
+    def _run(self, desk: Desk, session: Session | None) -> SessionResult:
+        worker = WorkerProcess(self._directory.root)
+        link: LearnerLink | None = None
+        try:
+            described = None if session else described_by(worker)
+            address = self._settings.link.provider
+            assert address is not None  # settings require it of a learner
+            link = LearnerLink(address, identity=desk.identity, provider=desk.peer)
+            if session is None:
+                assert described is not None
+                session = self._agree(desk, link, described)
+            return self._serve(desk.peer, session, Duty(session, worker, report=self._report), link)
+        finally:
+            worker.stop()
+            if session is not None:
+                session.suspend()
+            if link is not None:
+                link.close()
+
+    def _agree(self, desk: Desk, link: LearnerLink, described: Described) -> Session:
+        pending = self._directory.rounds / "pending"
+        secrets = SessionSecrets.load(pending) or SessionSecrets.draw()
+        secrets.store(pending)  # before the first word leaves: a restart says the same again
+        spec = ModelSpec.parse(described.spec)
+        side = OwnSide(
+            identity=desk.identity,
+            peer=desk.peer,
+            terms=self._settings.terms.terms(),
+            spec=spec,
+            samples=described.samples,
+        )
+        handshake = LearnerHandshake(side, secrets)
+        agreed = self._shake_hands(desk.peer, link, handshake)
+        session = desk.enter(
+            agreed,
+            secrets=secrets,
+            spec=spec,
+            samples=described.samples,
+            minimum_gain=self._settings.minimum_gain,
+        )
+        SessionSecrets.destroy(pending)
+        self._report("agreed", {"session": session.id, "rounds": session.agreement.rounds})
+        return session
+
+    def _shake_hands(self, peer: Card, link: LearnerLink, handshake: LearnerHandshake) -> Agreed:
+        pulse = self._pulse()
+        self._report("connecting", {"address": self._settings.link.provider, "peer": peer.name})
+        outgoing: bytes | None = None
+        while True:
+            if link.restored():
+                outgoing = encode_frame(handshake.hello())
+                pulse.heard = time.monotonic()
+                self._report("connected", {"peer": peer.name})
+            if outgoing is not None and link.send(outgoing):
+                outgoing = None
+            for frame, _ in link.frames():
+                pulse.heard = time.monotonic()
+                answer = handshake.answer(frame)
+                if isinstance(answer, Agreed):
+                    return answer
+                if answer is not None:
+                    outgoing = encode_frame(answer)
+            pulse.check(f"nobody answered at {self._settings.link.provider}")
+            zmq.select([link.socket, link.monitor], [], [], POLL_MS / 1000)
+
+    def _serve(self, peer: Card, session: Session, duty: Duty, link: LearnerLink) -> SessionResult:
+        result: SessionResult | None = None
+        pulse = self._pulse()
+        beat = 0.0
+        restored_before = False
+        while True:
+            if link.restored():
+                session.link_restored()
+                if restored_before or session.traffic.sent == 0:
+                    self._report("connected", {"peer": peer.name})
+                restored_before = True
+            for frame, size in self._frames(session, link):
+                pulse.heard = time.monotonic()
+                session.traffic.received += size
+                self._guarded(session, link, frame)
+            duty.attend()
+            if time.monotonic() - beat > pulse.deadline_s / 5:
+                session.status_due = True
+                beat = time.monotonic()
+            waiting = _send_burst(session, link)
+            if session.machine.done and result is None and duty.idle:
+                result = keep_result(self._directory, session, peer)
+                self._report("kept", {"model": str(result.model)})
+            if result is not None and session.finished:
+                session.close(result.reason)
+                return result
+            pulse.check(f"nothing came from {peer.name}")
+            self._wait(duty, link, waiting=waiting)
+
+    def _frames(self, session: Session, link: LearnerLink) -> "list[tuple[Frame, int]]":
+        try:
+            return list(link.frames())
+        except PEER_FAULTS as error:
+            self._refuse(session, link, error)
+            raise
+
+    def _guarded(self, session: Session, link: LearnerLink, frame: Frame) -> None:
+        try:
+            session.receive(frame)
+        except PEER_FAULTS as error:
+            self._refuse(session, link, error)
+            raise
+
+    def _refuse(self, session: Session, link: LearnerLink, error: AssistLearnError) -> None:
+        link.send(encode_frame(session.refuse(error)))
+
+    def _wait(self, duty: Duty, link: LearnerLink, *, waiting: bool) -> None:
+        poller = zmq.Poller()
+        poller.register(link.socket, zmq.POLLIN | (zmq.POLLOUT if waiting else 0))
+        poller.register(link.monitor, zmq.POLLIN)
+        if duty.worker.busy:
+            poller.register(duty.worker.fileno, zmq.POLLIN)
+        more = not waiting and duty.session.next_frame() is not None
+        poller.poll(0 if more else POLL_MS)
+
+    def _pulse(self) -> _Pulse:
+        return _Pulse(self._settings.link.deadline_s, time.monotonic())
+
+
+def wall_off(directory: PartyDirectory) -> None:
+    """Keep this process away from the data and the task that the settings name."""
+    task = directory.settings.task
+    values = [value for value in task.settings.values() if isinstance(value, str)]
+    paths = [Path(value) for value in values if Path(value).exists()]
+    forbid_data(paths, [task.factory.partition(":")[0]])
+
+
+def described_by(worker: WorkerProcess) -> Described:
+    worker.ask(Describe())
+    while (reply := worker.poll()) is None:
+        zmq.select([worker.fileno], [], [], POLL_MS / 1000)
+    if not isinstance(reply, Described):
+        raise WorkerError(f"the worker answered {type(reply).__name__} to Describe")
+    return reply
+
+
+def _send_burst(session: Session, link: LearnerLink) -> bool:
+    """Send what may go; whether the socket is full."""
+    for _ in range(BURST):
+        frame = session.next_frame()
+        if frame is None:
+            return False
+        if not link.send(frame):
+            return True
+        session.frame_sent(len(frame))
+    return False

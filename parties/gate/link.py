@@ -1,0 +1,203 @@
+"""ZeroMQ sockets with CURVE and an allow-list: the lock on the door, not the safe.
+
+What protects the contents is the envelope (``assistlearn/bundle/FORMAT.md``), which holds
+without any of this. What this does is keep strangers away from our parsers and our memory.
+Every frame is one message part; options bound its size, the queues and the handshake.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, cast
+
+import zmq
+import zmq.auth
+import zmq.utils.monitor
+from zmq.auth.thread import ThreadAuthenticator
+
+from assistlearn.bundle import Card, Identity
+from assistlearn.errors import FrameError, TransportError, UnknownPeerError
+from protocols.codec import MAX_FRAME_BYTES, decode_frame
+from protocols.messages import Frame
+
+DOMAIN: Final = "assistlearn"
+CURVE_BYTES: Final = 33  # what CURVE adds to a message
+QUEUE: Final = 64  # frames
+HANDSHAKE_MS: Final = 5_000
+HEARTBEAT_MS: Final = 5_000
+MONITORED: Final = (
+    zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+)
+
+
+class LearnerLink:
+    """The learner's one outgoing connection."""
+
+    def __init__(self, address: str, *, identity: Identity, provider: Card) -> None:
+        """Begin to connect, which goes on by itself until :meth:`close`.
+
+        Raises:
+            TransportError: the address cannot be used.
+        """
+        _require_curve()
+        self._context = zmq.Context()
+        self.socket = self._context.socket(zmq.DEALER)
+        _limit(self.socket)
+        self.socket.setsockopt(zmq.IMMEDIATE, 1)  # queue nothing for a peer that is not there
+        self.socket.setsockopt(zmq.RECONNECT_IVL, 100)
+        self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2_000)
+        self.socket.curve_publickey = identity.curve_public_key
+        self.socket.curve_secretkey = identity.curve_secret_key
+        self.socket.curve_serverkey = provider.curve_public_key
+        self.monitor = self.socket.get_monitor_socket(MONITORED)
+        self._provider = provider
+        try:
+            self.socket.connect(address)
+        except zmq.ZMQError as error:
+            self.close()
+            raise TransportError(
+                f"cannot connect to {address}: {error}",
+                hint="write link.provider as tcp://HOST:PORT",
+            ) from error
+
+    def send(self, frame: memoryview | bytes) -> bool:
+        """Hand a frame to the socket; False if it must wait."""
+        try:
+            self.socket.send(frame, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def frames(self) -> Iterator[tuple[Frame, int]]:
+        """Frames that have arrived, with their sizes in bytes.
+
+        Raises:
+            FrameError, PeerProtocolError: the peer sent something that is no frame.
+        """
+        while True:
+            try:
+                message = self.socket.recv(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            if message.more:
+                raise FrameError("the provider sent a message of several parts")
+            yield decode_frame(message.buffer), len(message)
+
+    def restored(self) -> bool:
+        """Whether the connection was made, or made again, since the last look.
+
+        Raises:
+            UnknownPeerError: the provider does not know our key, or is somebody else.
+        """
+        connected = False
+        while self.monitor.poll(0):
+            event = zmq.utils.monitor.recv_monitor_message(self.monitor)["event"]
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                connected = True
+            else:
+                raise UnknownPeerError(
+                    f"{self._provider.name} refused our key, or is not who its card says",
+                    hint="ask the provider to add your card with `assistlearn peer add`, and"
+                    " compare both fingerprints by voice",
+                )
+        return connected
+
+    def close(self) -> None:
+        """Let go of the connection; what was not sent is dropped, and sent again later."""
+        self.socket.disable_monitor()
+        self._context.destroy(linger=200)  # ms: let a last refusal or receipt out
+
+
+class ProviderPort:
+    """The provider's one listening port, for all its learners."""
+
+    def __init__(self, address: str, *, identity: Identity, admits: Callable[[str], bool]) -> None:
+        """Listen.
+
+        Args:
+            address: such as ``tcp://*:7733``.
+            identity: our keys.
+            admits: whether a CURVE public key (40 characters) may come in. Called in another
+                thread, before anything of the caller is parsed.
+
+        Raises:
+            TransportError: the address is taken or not ours.
+        """
+        _require_curve()
+        self._context = zmq.Context()
+        self._doorman = ThreadAuthenticator(self._context)
+        self._doorman.start()
+        self._doorman.configure_curve_callback(DOMAIN, credentials_provider=_Guests(admits))
+        self.socket = self._context.socket(zmq.ROUTER)
+        _limit(self.socket)
+        self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self.socket.setsockopt(zmq.BACKLOG, 16)
+        self.socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN.encode())
+        self.socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+        self.socket.curve_server = True
+        self.socket.curve_secretkey = identity.curve_secret_key
+        self.socket.curve_publickey = identity.curve_public_key
+        try:
+            self.socket.bind(address)
+        except zmq.ZMQError as error:
+            self.close()
+            raise TransportError(
+                f"cannot listen on {address}: {error}",
+                hint="choose a free port in link.listen, or stop the program that has it",
+            ) from error
+        self.address = cast(bytes, self.socket.getsockopt(zmq.LAST_ENDPOINT)).decode().rstrip("\0")
+
+    def send(self, route: bytes, frame: memoryview | bytes) -> bool:
+        """Hand a frame for one learner to the socket; False if it must wait or is gone."""
+        try:
+            self.socket.send(route, zmq.NOBLOCK | zmq.SNDMORE)
+            self.socket.send(frame, zmq.NOBLOCK)
+        except zmq.ZMQError:
+            return False  # full, or disconnected; a learner that comes back asks again
+        return True
+
+    def next_message(self) -> tuple[bytes, str, list[Any]] | None:
+        """Route, CURVE key and parts of the next message; none if there is none."""
+        try:
+            route, *parts = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
+        key = str(parts[0].get("User-Id")) if parts else ""
+        return route.bytes, key, parts
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._doorman.stop()
+        self._context.destroy(linger=200)
+
+
+class _Guests:
+    """The form in which pyzmq wants an allow-list."""
+
+    def __init__(self, admits: Callable[[str], bool]) -> None:
+        self._admits = admits
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Whether this key may come in."""
+        del domain
+        return self._admits(key.decode())
+
+
+def _limit(socket: "zmq.Socket[bytes]") -> None:
+    socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES + CURVE_BYTES)
+    socket.setsockopt(zmq.SNDHWM, QUEUE)
+    socket.setsockopt(zmq.RCVHWM, QUEUE)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS)
+    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+
+
+def _require_curve() -> None:
+    if not zmq.has("curve"):
+        raise TransportError(
+            "this build of ZeroMQ has no CURVE",
+            hint="install pyzmq from a wheel: pip install --force-reinstall pyzmq",
+        )

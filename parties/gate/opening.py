@@ -1,0 +1,142 @@
+"""Sessions in a ledger: how one is entered there, and how it is found again."""
+
+from dataclasses import dataclass, field, replace
+
+from assistlearn.bundle import Card, Identity, open_cosigned
+from assistlearn.checkpoints import ModelSpec
+from assistlearn.checkpoints.durable import disk_errors
+from assistlearn.ledger import EntryKind, Ledger
+from parties.directory import PartyDirectory, write_durably
+from parties.gate.books import Books
+from parties.gate.handshake import Agreed
+from parties.gate.session import Session
+from parties.secrets import SessionSecrets
+from protocols.agreement import Agreement
+from protocols.record import Closed, Joined, decode_record, encode_record
+from protocols.roles import Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedSession:
+    """What a ledger says of one session, without replaying it."""
+
+    agreement: Agreement
+    note: bytes = field(repr=False)
+    joined: Joined | None
+    received: int
+    """Bundles that the peer sent and we recorded."""
+    closed: str | None
+    """Why it ended; nothing while it goes on."""
+
+
+def recorded_sessions(ledger: Ledger, *, own: Card, peer: Card) -> dict[str, RecordedSession]:
+    """All sessions of a ledger by identifier, oldest first.
+
+    Raises:
+        BundleError: an agreement was not signed by both.
+    """
+    sessions: dict[str, RecordedSession] = {}
+    for entry in ledger.entries():
+        if entry.kind is EntryKind.AGREEMENT:
+            text = open_cosigned(entry.body, (own, peer))
+            sessions[entry.session] = RecordedSession(
+                agreement=Agreement.parse(text),
+                note=entry.body,
+                joined=None,
+                received=0,
+                closed=None,
+            )
+            continue
+        known = sessions.get(entry.session)
+        if known is None:
+            continue
+        if entry.kind is EntryKind.RECEIVED:
+            sessions[entry.session] = replace(known, received=known.received + 1)
+        elif entry.kind is EntryKind.EVENT and known.joined is None:
+            record = decode_record(entry.body)
+            if isinstance(record, Joined):
+                sessions[entry.session] = replace(known, joined=record)
+        elif entry.kind is EntryKind.CLOSED:
+            record = decode_record(entry.body)
+            if isinstance(record, Closed):
+                sessions[entry.session] = replace(known, closed=record.reason)
+    return sessions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What is needed to enter sessions and to find them: one party, one peer."""
+
+    directory: PartyDirectory
+    identity: Identity
+    peer: Card
+    ledger: Ledger
+    role: Role
+
+    def enter(
+        self,
+        agreed: Agreed,
+        *,
+        secrets: SessionSecrets,
+        spec: ModelSpec,
+        samples: int,
+        minimum_gain: float | None = None,
+    ) -> Session:
+        """Begin the session that was agreed on: everything on disk, then the ledger."""
+        agreement = agreed.agreement
+        joined = Joined(
+            samples=samples, minimum_gain=minimum_gain, peer_sealing_key=agreed.peer_sealing_key
+        )
+        folder = self.directory.session_folder(agreement.session)
+        self.directory.write_spec(agreement.session, spec)
+        secrets.store(folder)
+        agreements = self.directory.agreements
+        with disk_errors(f"write {agreements}"):
+            agreements.mkdir(parents=True, exist_ok=True)
+            write_durably(agreements / f"{agreement.session[:16]}.txt", agreed.note, mode=0o644)
+        self.ledger.append_many(
+            [
+                (EntryKind.AGREEMENT, agreement.session, agreed.note),
+                (EntryKind.EVENT, agreement.session, encode_record(joined)),
+            ]
+        )
+        return Session(
+            books=self._books(agreement, joined=joined, spec=spec, secrets=secrets),
+            role=self.role,
+            joined=joined,
+            folder=folder,
+        )
+
+    def resume(self, recorded: RecordedSession) -> Session | None:
+        """An open session as it stood; nothing if its secrets are gone and it cannot go on."""
+        session = recorded.agreement.session
+        folder = self.directory.session_folder(session)
+        secrets = SessionSecrets.load(folder)
+        if secrets is None or recorded.joined is None:
+            return None
+        spec = self.directory.read_spec(session, recorded.agreement.model)
+        return Session.resume(
+            books=self._books(
+                recorded.agreement, joined=recorded.joined, spec=spec, secrets=secrets
+            ),
+            role=self.role,
+            joined=recorded.joined,
+            folder=folder,
+        )
+
+    def recorded(self) -> dict[str, RecordedSession]:
+        """All sessions with this peer, oldest first."""
+        return recorded_sessions(self.ledger, own=self.identity.card, peer=self.peer)
+
+    def _books(
+        self, agreement: Agreement, *, joined: Joined, spec: ModelSpec, secrets: SessionSecrets
+    ) -> Books:
+        return Books(
+            identity=self.identity,
+            peer=self.peer,
+            ledger=self.ledger,
+            agreement=agreement,
+            spec=spec,
+            secrets=secrets,
+            peer_sealing_key=joined.peer_sealing_key,
+        )

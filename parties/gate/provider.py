@@ -1,0 +1,425 @@
+"""The provider's gate: one listening port, any number of learners, a worker for each session."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import zmq
+
+from assistlearn.bundle import pack
+from assistlearn.checkpoints import ModelSpec
+from assistlearn.errors import (
+    AssistLearnError,
+    CardError,
+    FrameError,
+    PartyDirectoryError,
+    ProtocolError,
+    RefusedByPeerError,
+)
+from assistlearn.ledger import EntryKind
+from parties.directory import PartyDirectory
+from parties.gate.duty import Duty, Report
+from parties.gate.handshake import Agreed, OwnSide, ProviderHandshake
+from parties.gate.learner import BURST, PEER_FAULTS, POLL_MS, described_by, wall_off
+from parties.gate.link import ProviderPort
+from parties.gate.opening import Desk, RecordedSession
+from parties.gate.session import Session
+from parties.gate.worker import WorkerProcess
+from parties.secrets import SessionSecrets
+from protocols.codec import decode_frame, encode_frame
+from protocols.messages import (
+    Acceptance,
+    Frame,
+    Hello,
+    Offer,
+    Piece,
+    Proposal,
+    Refusal,
+    RefusalCode,
+    Status,
+)
+from protocols.provider import ProviderMachine
+from protocols.roles import Role
+
+MESSAGES_AT_ONCE: Final = 32  # taken in before sessions get their turn again
+
+
+@dataclass(slots=True, kw_only=True)
+class Visit:
+    """A learner's session that is being served."""
+
+    desk: Desk
+    session: Session
+    duty: Duty
+    route: bytes
+    heard: float
+    beat: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Counter:
+    """What the provider keeps of one learner outside sessions: its ledger and a greeting."""
+
+    desk: Desk
+    greeting: ProviderHandshake | None = None
+    secrets: SessionSecrets | None = field(default=None, repr=False)
+
+
+class ProviderGate:
+    """Serves learners until it is stopped."""
+
+    def __init__(self, directory: PartyDirectory, *, report: Report) -> None:
+        self._directory = directory
+        self._settings = directory.settings
+        self._report = report
+        if self._settings.role != Role.PROVIDER:
+            raise PartyDirectoryError(
+                f"{directory.root} is a learner's directory",
+                hint=f"run `assistlearn learn {directory.root}`",
+            )
+        self._visits: dict[str, Visit] = {}
+        self._counters: dict[str, _Counter] = {}
+        self._spare: WorkerProcess | None = None
+        self._served = 0
+
+    def run(self, *, sessions: int | None = None) -> int:
+        """Serve until stopped, or until so many sessions have ended; how many have.
+
+        Raises:
+            AssistLearnError: the settings, the task, the port or the disk are not in order.
+        """
+        directory = self._directory
+        wall_off(directory)
+        with directory.locked(), ExitStack() as stack:
+            self._stack = stack
+            identity = directory.identity
+            directory.cards()  # complain about a damaged card before anyone calls
+            self._spare = WorkerProcess(directory.root)
+            stack.callback(self._stop)
+            self._described = described_by(self._spare)
+            address = self._settings.link.listen
+            assert address is not None  # settings require it of a provider
+            self._port = ProviderPort(address, identity=identity, admits=self._admits)
+            stack.callback(self._port.close)
+            self._report("listening", {"address": self._port.address, "name": identity.card.name})
+            while sessions is None or self._served < sessions:
+                self._turn()
+        return self._served
+
+    def _turn(self) -> None:
+        for _ in range(MESSAGES_AT_ONCE):
+            message = self._port.next_message()
+            if message is None:
+                break
+            self._hear(*message)
+        waiting = False
+        for visit in list(self._visits.values()):
+            try:
+                visit.duty.attend()
+                waiting |= self._speak(visit)
+            except PEER_FAULTS as error:
+                self._refuse(visit, error)
+            except AssistLearnError as error:
+                self._suspend(visit, error)
+                continue
+            self._look_after(visit)
+        self._wait(waiting=waiting)
+
+    # Who comes in
+
+    def _admits(self, key: str) -> bool:
+        """Whether one of the cards on file has this key. Looked up anew: cards get added."""
+        try:
+            cards = self._directory.cards().values()
+        except (CardError, OSError):
+            return False  # reported when the damaged card is used, and at every start
+        return any(card.curve_public_key.decode() == key for card in cards)
+
+    def _counter(self, key: str) -> _Counter | None:
+        if key not in self._counters:
+            for card in self._directory.cards().values():
+                if card.curve_public_key.decode() == key:
+                    ledger = self._stack.enter_context(self._directory.open_ledger(card))
+                    identity = self._directory.identity
+                    self._stack.callback(
+                        lambda: ledger.write_head(identity)  # runs before the ledger closes
+                    )
+                    self._counters[key] = _Counter(
+                        desk=Desk(
+                            directory=self._directory,
+                            identity=identity,
+                            peer=card,
+                            ledger=ledger,
+                            role=Role.PROVIDER,
+                        )
+                    )
+        return self._counters.get(key)
+
+    # What is said
+
+    def _hear(self, route: bytes, key: str, parts: list[Any]) -> None:
+        counter = self._counter(key)
+        if counter is None:
+            return  # its card was removed after it came in
+        size = sum(len(part) for part in parts)
+        try:
+            if len(parts) != 1:
+                raise FrameError(f"the learner sent a message of {len(parts)} parts")
+            frame = decode_frame(parts[0].buffer)
+        except (FrameError, ProtocolError) as error:
+            self._blame(counter, "", error)
+            return
+        match frame:
+            case Hello():
+                self._greet(counter, route, frame)
+            case Proposal():
+                self._agree(counter, route, frame)
+            case Offer() | Piece() | Status():
+                self._serve(counter, route, frame, frame.session.hex(), size)
+            case Refusal():
+                self._serve(counter, route, frame, frame.session.hex(), size)
+            case _:
+                self._blame(counter, "", FrameError(f"a learner sent {type(frame).__name__}"))
+
+    def _greet(self, counter: _Counter, route: bytes, hello: Hello) -> None:
+        known = self._session_of_nonce(counter, hello.nonce)
+        secrets = None
+        if known is not None:
+            folder = self._directory.session_folder(known.agreement.session)
+            secrets = SessionSecrets.load(folder)
+        elif len(self._visits) >= self._settings.link.sessions:
+            self._say(route, Refusal(session=b"", code=RefusalCode.BUSY, field="", own="", peer=""))
+            return
+        counter.secrets = secrets or SessionSecrets.draw()
+        side = OwnSide(
+            identity=counter.desk.identity,
+            peer=counter.desk.peer,
+            terms=self._settings.terms.terms(),
+            spec=ModelSpec.parse(self._described.spec),
+            samples=self._described.samples,
+        )
+        counter.greeting = ProviderHandshake(side, hello, counter.secrets)
+        answer = counter.greeting.welcome()
+        if isinstance(answer, Refusal):
+            self._note_refusal(counter, "", f"{answer.field}: {answer.own} / {answer.peer}")
+        self._say(route, answer)
+
+    def _agree(self, counter: _Counter, route: bytes, proposal: Proposal) -> None:
+        if counter.greeting is None or counter.secrets is None:
+            return  # from before a restart: the learner will say Hello again
+        try:
+            answer = counter.greeting.accept(proposal)
+        except AssistLearnError as error:
+            self._blame(counter, "", error)
+            code = RefusalCode.PROTOCOL
+            self._say(route, Refusal(session=b"", code=code, field="", own="", peer=""))
+            return
+        if isinstance(answer, Refusal):
+            self._note_refusal(counter, "", f"{answer.field}: {answer.own} / {answer.peer}")
+            self._say(route, answer)
+            return
+        session = answer.agreement.session
+        recorded = counter.desk.recorded().get(session)
+        if recorded is None:
+            self._begin(counter, route, answer)
+            self._say(route, Acceptance(note=answer.note))
+        else:
+            self._say(route, Acceptance(note=recorded.note))
+
+    def _begin(self, counter: _Counter, route: bytes, agreed: Agreed) -> None:
+        assert counter.secrets is not None
+        for visit in [v for v in self._visits.values() if v.desk is counter.desk]:
+            # The same learner agrees anew: what it left behind is over.
+            self._leave(visit, "given up by the learner")
+        session = counter.desk.enter(
+            agreed,
+            secrets=counter.secrets,
+            spec=ModelSpec.parse(self._described.spec),
+            samples=self._described.samples,
+        )
+        self._report(
+            "agreed",
+            {
+                "session": session.id,
+                "learner": counter.desk.peer.name,
+                "rounds": agreed.agreement.rounds,
+            },
+        )
+        self._admit(counter.desk, session, route)
+
+    def _serve(
+        self, counter: _Counter, route: bytes, frame: Frame, session_id: str, size: int
+    ) -> None:
+        visit = self._visits.get(session_id)
+        if visit is None or visit.desk is not counter.desk:
+            visit = self._return(counter, route, session_id)
+            if visit is None:
+                return
+        visit.heard = time.monotonic()
+        if visit.route != route:
+            visit.route = route
+            visit.session.link_restored()
+        visit.session.traffic.received += size
+        try:
+            visit.session.receive(frame)
+        except PEER_FAULTS as error:
+            self._refuse(visit, error)
+        except RefusedByPeerError as error:
+            self._report("refused", {"learner": counter.desk.peer.name, "why": str(error)})
+            self._leave(visit, str(error))
+        except AssistLearnError as error:
+            self._suspend(visit, error)
+
+    def _return(self, counter: _Counter, route: bytes, session_id: str) -> Visit | None:
+        """A learner is back at a session that is not in memory."""
+        recorded = counter.desk.recorded().get(session_id)
+        if recorded is not None and recorded.closed is None:
+            if len(self._visits) >= self._settings.link.sessions:
+                self._refuse_session(route, session_id, RefusalCode.SUSPENDED)
+                return None
+            session = counter.desk.resume(recorded)
+            if session is not None and not session.closed:
+                self._report(
+                    "resumed", {"session": session.id, "learner": counter.desk.peer.name}
+                )
+                return self._admit(counter.desk, session, route)
+        if recorded is not None and recorded.closed == "completed":
+            # It has not heard that its goodbye arrived.
+            self._say(
+                route,
+                Status(
+                    session=bytes.fromhex(session_id),
+                    seq=recorded.received,
+                    piece=0,
+                    credit=0,
+                    resend=0,
+                ),
+            )
+            return None
+        self._refuse_session(route, session_id, RefusalCode.UNKNOWN_SESSION)
+        return None
+
+    def _admit(self, desk: Desk, session: Session, route: bytes) -> Visit:
+        worker, self._spare = self._spare or WorkerProcess(self._directory.root), None
+        learner = desk.peer.name
+
+        def report(event: str, fields: Any) -> None:
+            self._report(event, {"learner": learner, **fields})
+
+        session.link_restored()
+        visit = Visit(
+            desk=desk,
+            session=session,
+            duty=Duty(session, worker, report=report),
+            route=route,
+            heard=time.monotonic(),
+        )
+        self._visits[session.id] = visit
+        return visit
+
+    # What is done
+
+    def _speak(self, visit: Visit) -> bool:
+        """Send what may go; whether the socket is full."""
+        now = time.monotonic()
+        if now - visit.beat > self._settings.link.deadline_s / 5:
+            visit.session.status_due = True
+            visit.beat = now
+        for _ in range(BURST):
+            frame = visit.session.next_frame()
+            if frame is None:
+                return False
+            if not self._port.send(visit.route, frame):
+                return True
+            visit.session.frame_sent(len(frame))
+        return False
+
+    def _look_after(self, visit: Visit) -> None:
+        session = visit.session
+        if session.machine.done and not session.status_due:
+            assert isinstance(session.machine, ProviderMachine)
+            self._report(
+                "finished",
+                {
+                    "learner": visit.desk.peer.name,
+                    "session": session.id,
+                    "rounds": session.machine.rounds_provided,
+                    "result": session.machine.result,
+                },
+            )
+            self._leave(visit, "completed")
+        elif time.monotonic() - visit.heard > self._settings.link.deadline_s:
+            self._report(
+                "silent",
+                {"learner": visit.desk.peer.name, "seconds": self._settings.link.deadline_s},
+            )
+            self._forget(visit)
+
+    def _refuse(self, visit: Visit, error: AssistLearnError) -> None:
+        self._say(visit.route, visit.session.refuse(error))
+        self._report("refused", {"learner": visit.desk.peer.name, "why": str(error)})
+        self._leave(visit, "refused")
+
+    def _suspend(self, visit: Visit, error: AssistLearnError) -> None:
+        """A fault of ours: the session waits on disk, and the learner is told to come again."""
+        self._refuse_session(visit.route, visit.session.id, RefusalCode.SUSPENDED)
+        self._report(
+            "suspended",
+            {"learner": visit.desk.peer.name, "why": str(error), "exit_code": error.exit_code},
+        )
+        self._forget(visit)
+
+    def _leave(self, visit: Visit, reason: str) -> None:
+        visit.session.close(reason)
+        visit.session.store.keep_only(())
+        visit.desk.ledger.write_head(visit.desk.identity)
+        self._forget(visit)
+        self._served += 1
+
+    def _forget(self, visit: Visit) -> None:
+        visit.session.suspend()
+        visit.duty.worker.stop()
+        self._visits.pop(visit.session.id, None)
+
+    def _refuse_session(self, route: bytes, session_id: str, code: RefusalCode) -> None:
+        session = bytes.fromhex(session_id)
+        self._say(route, Refusal(session=session, code=code, field="", own="", peer=""))
+
+    def _blame(self, counter: _Counter, session: str, error: AssistLearnError) -> None:
+        self._note_refusal(counter, session, str(error))
+        self._report("refused", {"learner": counter.desk.peer.name, "why": str(error)})
+
+    def _note_refusal(self, counter: _Counter, session: str, why: str) -> None:
+        counter.desk.ledger.append(EntryKind.REFUSAL, session, pack(["own", "frame", why[:2000]]))
+
+    def _say(self, route: bytes, frame: Frame) -> None:
+        self._port.send(route, encode_frame(frame))
+
+    def _session_of_nonce(self, counter: _Counter, nonce: bytes) -> RecordedSession | None:
+        wanted = nonce.hex()
+        found: Iterator[RecordedSession] = (
+            recorded
+            for recorded in counter.desk.recorded().values()
+            if recorded.agreement.learner_nonce == wanted and recorded.closed is None
+        )
+        return next(found, None)
+
+    def _wait(self, *, waiting: bool) -> None:
+        poller = zmq.Poller()
+        poller.register(self._port.socket, zmq.POLLIN)
+        more = False
+        for visit in self._visits.values():
+            if visit.duty.worker.busy:
+                poller.register(visit.duty.worker.fileno, zmq.POLLIN)
+            more |= visit.session.next_frame() is not None
+        poller.poll(20 if waiting else 0 if more else POLL_MS)
+
+    def _stop(self) -> None:
+        for visit in list(self._visits.values()):
+            self._forget(visit)
+        if self._spare is not None:
+            self._spare.stop()
+
+

@@ -1,0 +1,101 @@
+"""What a learner gets out of a session: the best model of all rounds, and its card."""
+
+import json
+import shutil
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from assistlearn.bundle import Card
+from assistlearn.checkpoints.durable import disk_errors, move_durably
+from parties.directory import PartyDirectory, write_durably
+from parties.gate.session import Session
+from protocols.learner import LearnerMachine
+
+MODEL = "assisted.safetensors"
+CARD = "assisted.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionResult:
+    """The end of a session, learner's side."""
+
+    session: str
+    round: int
+    """The round that the model is of."""
+    rounds: int
+    """Rounds made and to be paid."""
+    global_loss: float
+    digest: str
+    model: Path
+    reason: str
+    new: bool
+    """False if the model was there before this run."""
+
+
+def keep_result(directory: PartyDirectory, session: Session, peer: Card) -> SessionResult:
+    """Copy the best model out of the session's store, and write its card beside it.
+
+    Raises:
+        StorageError: the disk is full or failing; the model is still in the store.
+    """
+    machine = session.machine
+    assert isinstance(machine, LearnerMachine)
+    best = machine.best
+    target = directory.models / MODEL
+    with disk_errors(f"write {target}"):
+        directory.models.mkdir(parents=True, exist_ok=True)
+        unfinished = directory.models / f".{MODEL}.unfinished"
+        shutil.copyfile(session.store.path(best.digest), unfinished)
+        move_durably(unfinished, target)
+    result = SessionResult(
+        session=session.id,
+        round=best.round,
+        rounds=len(machine.results),
+        global_loss=best.global_loss,
+        digest=best.digest,
+        model=target,
+        reason="completed",
+        new=True,
+    )
+    values: dict[str, object] = {
+        "session": session.id,
+        "provider": peer.name,
+        "provider_fingerprint": peer.fingerprint,
+        "round": best.round,
+        "rounds": result.rounds,
+        "price": session.agreement.price * result.rounds,
+        "currency": session.agreement.currency,
+        "global_loss": best.global_loss,
+        "global_losses": [round_.global_loss for round_ in machine.results],
+        "sha256": best.digest,
+    }
+    # TOML's strings, numbers and lists of numbers are JSON's.
+    text = "".join(f"{name} = {_toml(value)}\n" for name, value in values.items())
+    with disk_errors(f"write {directory.models / CARD}"):
+        write_durably(directory.models / CARD, text.encode(), mode=0o644)
+    return result
+
+
+def kept_result(directory: PartyDirectory) -> SessionResult | None:
+    """The result of an earlier session, if there is one."""
+    path = directory.models / CARD
+    if not path.is_file():
+        return None
+    with disk_errors(f"read {path}"):
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    return SessionResult(
+        session=values["session"],
+        round=values["round"],
+        rounds=values["rounds"],
+        global_loss=values["global_loss"],
+        digest=values["sha256"],
+        model=directory.models / MODEL,
+        reason="completed",
+        new=False,
+    )
+
+
+def _toml(value: object) -> str:
+    text = json.dumps(value)
+    return text.replace("Infinity", "inf")

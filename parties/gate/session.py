@@ -1,0 +1,238 @@
+"""One session as one party lives it: machine, ledger, seals and transfers, without sockets.
+
+Everything is recorded before it is acted on, and the state is what the records replay to. So a
+process may end at any instant; :meth:`Session.resume` gives the same session back.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from assistlearn.bundle import pack
+from assistlearn.checkpoints import CheckpointStore
+from assistlearn.errors import (
+    AssistLearnError,
+    BundleError,
+    LedgerHistoryError,
+    PeerProtocolError,
+    QuotaError,
+    RefusedByPeerError,
+    TensorError,
+)
+from assistlearn.ledger import Entry, EntryKind
+from parties.gate.books import Books, recorded_offer
+from parties.gate.receiver import Receiver
+from parties.gate.sender import Sender
+from parties.secrets import SessionSecrets
+from protocols.codec import encode_frame
+from protocols.events import Event, Received, Work
+from protocols.learner import LearnerMachine
+from protocols.messages import Frame, Offer, Piece, Refusal, RefusalCode, Status
+from protocols.provider import ProviderMachine
+from protocols.record import Closed, Joined, decode_record, encode_record
+from protocols.roles import Role
+
+CREDIT: Final = 24  # units under way: 24 MiB fill 2 Gbit/s at 100 ms round trip
+ACKNOWLEDGE_EVERY: Final = 6  # units
+CODES: Final[tuple[tuple[type[AssistLearnError], RefusalCode], ...]] = (
+    (QuotaError, RefusalCode.QUOTA),
+    (TensorError, RefusalCode.TENSORS),
+    (BundleError, RefusalCode.BUNDLE),
+)
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Bytes of frames on the wire, for people to look at."""
+
+    sent: int = 0
+    received: int = 0
+
+
+class Session:
+    """One party's side of one session."""
+
+    def __init__(self, *, books: Books, role: Role, joined: Joined, folder: Path) -> None:
+        """A session with no history; :meth:`resume` replays one.
+
+        Raises:
+            LocalProtocolError: this party's data are not those of the agreement.
+        """
+        agreement = books.agreement
+        self.agreement = agreement
+        self.books = books
+        self.id = books.session
+        self.role = role
+        self.folder = folder
+        self.joined = joined
+        self.store = CheckpointStore(folder / "spool")
+        self.traffic = Traffic()
+        self.machine: LearnerMachine | ProviderMachine = (
+            LearnerMachine(agreement, own_samples=joined.samples, minimum_gain=joined.minimum_gain)
+            if role is Role.LEARNER
+            else ProviderMachine(agreement, own_samples=joined.samples)
+        )
+        self.closed = False
+        self.status_due = True
+        self._sender = Sender(books, self.store)
+        self._receiver = Receiver(books, self.store)
+        self._unacknowledged = 0
+
+    @classmethod
+    def resume(cls, *, books: Books, role: Role, joined: Joined, folder: Path) -> Self:
+        """A session as its ledger entries left it.
+
+        Raises:
+            LedgerHistoryError: the entries are not those of an honest run.
+        """
+        session = cls(books=books, role=role, joined=joined, folder=folder)
+        for entry in books.ledger.entries(books.session):
+            try:
+                session._replay(entry)
+            except (AssistLearnError, IndexError) as error:
+                raise LedgerHistoryError(
+                    f"ledger entry {entry.index} does not follow from those before: {error}",
+                    hint="check the ledger with `assistlearn audit verify`",
+                ) from error
+        session._act()
+        return session
+
+    @property
+    def work(self) -> Work | None:
+        """What the worker should be doing now."""
+        return None if self.closed else self.machine.work
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything is said, and everything said has arrived."""
+        return self.machine.done and self._sender.outbound.idle
+
+    def tell(self, event: Event) -> None:
+        """Record an event and act on it.
+
+        Raises:
+            PeerProtocolError: the peer's message does not belong here; it was not recorded.
+            StorageError: the disk is full or failing. The event may be told again after a
+                restart.
+        """
+        messages = self.machine.handle(event)
+        self.books.record(EntryKind.EVENT, encode_record(event))
+        self._sender.say(messages)
+        self._act()
+
+    def receive(self, frame: Frame) -> None:
+        """Take in a frame of the peer's.
+
+        Raises:
+            PeerProtocolError, BundleError, TensorError, QuotaError: the peer broke a rule; call
+                :meth:`refuse`.
+            RefusedByPeerError: the peer ended the session.
+            StorageError: the disk is full or failing. Nothing is lost.
+        """
+        match frame:
+            case Offer():
+                self._count(self._receiver.take_offer(frame, round_=self.machine.round))
+            case Piece():
+                self._count(self._receiver.take_piece(frame))
+            case Status():
+                self._sender.outbound.arrived(frame)
+                return
+            case Refusal():
+                self._refused(frame)
+            case _:
+                raise PeerProtocolError(f"the peer sent a {type(frame).__name__} inside a session")
+        self._deliver()
+
+    def next_frame(self) -> memoryview | None:
+        """The next frame to send, or none; confirm it with :meth:`frame_sent`."""
+        if self.status_due:
+            return memoryview(encode_frame(self._receiver.status(credit=CREDIT)))
+        return self._sender.outbound.next_frame()
+
+    def frame_sent(self, size_bytes: int) -> None:
+        """The frame from :meth:`next_frame` was handed to the socket."""
+        self.traffic.sent += size_bytes
+        if self.status_due:
+            self.status_due = False
+            self._receiver.ask_again = False
+            self._unacknowledged = 0
+        else:
+            self._sender.outbound.sent()
+
+    def link_restored(self) -> None:
+        """What was under way may be lost: tell the peer where to go on from."""
+        self._receiver.ask_again = self.status_due = True
+
+    def refuse(self, error: AssistLearnError) -> Refusal:
+        """End the session because of ``error``: record it, and say what to tell the peer.
+
+        The peer learns the kind of the refusal only; the details stay in our ledger.
+        """
+        code = next((c for kind, c in CODES if isinstance(error, kind)), RefusalCode.PROTOCOL)
+        self.books.record(EntryKind.REFUSAL, pack(["own", code.value, str(error)[:2000]]))
+        self.close(f"refused by us: {code.value}")
+        return Refusal(session=bytes.fromhex(self.id), code=code, field="", own="", peer="")
+
+    def close(self, reason: str) -> None:
+        """Record the end and delete the session's secrets. The result stays in the store."""
+        if not self.closed:
+            self.books.record(EntryKind.CLOSED, encode_record(Closed(reason=reason)))
+            self.closed = True
+        self.suspend()
+        SessionSecrets.destroy(self.folder)
+
+    def suspend(self) -> None:
+        """Let go of open files; the session can be resumed."""
+        self._sender.outbound.release()
+        self._receiver.release()
+
+    def round_bytes(self, round_: int) -> tuple[int, int]:
+        """Bytes of bundles sent and received in a round, each bundle counted once."""
+        return (
+            self._sender.bytes.counts.get(round_, 0),
+            self._receiver.bytes.counts.get(round_, 0),
+        )
+
+    def _replay(self, entry: Entry) -> None:
+        match entry.kind:
+            case EntryKind.SENT:
+                self._sender.recorded(recorded_offer(entry.body, session=self.id))
+            case EntryKind.RECEIVED:
+                offer = recorded_offer(entry.body, session=self.id)
+                self._receiver.recorded(offer, round_=self.machine.round)
+            case EntryKind.EVENT:
+                record = decode_record(entry.body)
+                if isinstance(record, Received):
+                    self._receiver.passed_on()
+                if not isinstance(record, Joined | Closed):
+                    self._sender.say(self.machine.handle(record))
+            case EntryKind.CLOSED:
+                self.closed = True
+            case EntryKind.AGREEMENT | EntryKind.REFUSAL:
+                pass
+
+    def _act(self) -> None:
+        """Do what the machine's state asks for: seal what it said, drop what it forgot."""
+        self._sender.seal()
+        needed = self.machine.needed
+        if self.store.digests() - needed:
+            self.store.keep_only(needed)
+
+    def _deliver(self) -> None:
+        while (message := self._receiver.delivered()) is not None:
+            self.tell(Received(message=message))
+            self.status_due = True
+
+    def _count(self, progress: bool) -> None:
+        self._unacknowledged += progress
+        if self._receiver.ask_again or self._unacknowledged >= ACKNOWLEDGE_EVERY:
+            self.status_due = True
+
+    def _refused(self, refusal: Refusal) -> None:
+        said = pack(["peer", refusal.code.value, refusal.field, refusal.own, refusal.peer])
+        self.books.record(EntryKind.REFUSAL, said)
+        self.close(f"refused by the peer: {refusal.code.value}")
+        raise RefusedByPeerError(
+            f"the peer ended the session: {refusal.code.value}",
+            hint="ask the other party what its ledger says (`assistlearn audit show`)",
+        )

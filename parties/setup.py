@@ -1,0 +1,77 @@
+"""Making a party's directory, and introducing the other party to it."""
+
+from pathlib import Path
+
+from assistlearn.bundle import Card, Identity
+from assistlearn.checkpoints.durable import disk_errors
+from assistlearn.errors import CardError, PartyDirectoryError
+from parties.directory import PartyDirectory, write_durably
+from parties.template import config_text
+from protocols.roles import Role
+
+
+def make_party(root: Path, *, role: Role, name: str, config: str | None = None) -> Card:
+    """Make a directory with settings and new keys; our public card.
+
+    Raises:
+        PartyDirectoryError: there is a party already; nothing was touched.
+        CardError: ``name`` is not a party's name.
+        StorageError: the disk is full, read-only or failing.
+    """
+    directory = PartyDirectory(root)
+    if directory.config.exists() or directory.keys.exists():
+        raise PartyDirectoryError(
+            f"{root} is a party's directory already",
+            hint="choose another directory; nothing in this one was touched",
+        )
+    with disk_errors(f"create {root}"):
+        root.mkdir(parents=True, exist_ok=True)
+        card = Identity.create(directory.keys, name=name).card
+        directory.peers.mkdir(exist_ok=True)
+        text = config_text(role, name=name) if config is None else config
+        write_durably(directory.config, text.encode(), mode=0o644)
+    return card
+
+
+def read_card(given: str) -> Card:
+    """A card from a file's path or from the line itself.
+
+    Raises:
+        CardError: it is neither.
+    """
+    if given.lstrip().startswith("assistlearn-card"):
+        return Card.parse(given.strip() + "\n")
+    path = Path(given)
+    try:
+        return Card.parse(path.read_text(encoding="ascii"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise CardError(
+            f"cannot read a card from {given!r}: {getattr(error, 'strerror', None) or 'not text'}",
+            hint="pass the file that the other party sent, or its one line in quotes",
+        ) from error
+
+
+def add_peer(directory: PartyDirectory, card: Card) -> bool:
+    """Put the other party's card on file. False if the very same card was there.
+
+    Raises:
+        CardError: it is our own card, or another card of that name is on file.
+        StorageError: the disk is full, read-only or failing.
+    """
+    assert directory.settings  # a party's directory, with settings in order
+    if card.fingerprint == directory.identity.card.fingerprint:
+        raise CardError("this is our own card", hint="add the card of the other party")
+    known = directory.cards().get(card.name)
+    if known is not None:
+        if known.fingerprint == card.fingerprint:
+            return False
+        raise CardError(
+            f"another card of {card.name} is on file: {known.short}, this one is {card.short}",
+            hint=f"ask {card.name} by voice which is right; to replace the old one, delete"
+            f" {directory.peers / (card.name + '.card')} first",
+        )
+    with disk_errors(f"write {directory.peers}"):
+        directory.peers.mkdir(exist_ok=True)
+        line = f"{card.line()}\n".encode()
+        write_durably(directory.peers / f"{card.name}.card", line, mode=0o644)
+    return True

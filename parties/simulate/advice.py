@@ -1,0 +1,135 @@
+"""Is the next round worth buying? What the measured gains say, and what they do not."""
+
+import math
+from typing import Final
+
+from parties.output import format_money
+from parties.simulate.outcome import ASSISTED
+from parties.simulate.results import Results, Spread
+
+ENOUGH_SEEDS: Final = 3  # below that an interval over seeds is too wide to say anything
+
+
+def advice(results: Results) -> tuple[str, ...]:
+    """Plain sentences for whoever decides. The first one answers the question."""
+    sentences = [_next_round(results)]
+    ceased = gain_ceased(results)
+    if ceased is not None and ceased < results.rounds:
+        sentences.append(f"The gain of a round fell below its standard error after round {ceased}.")
+    return (*sentences, *_provider_alone(results), *_no_selection(results))
+
+
+def gain(results: Results, round_: int) -> Spread:
+    """What one more round brought, seed by seed; positive is better."""
+    change = results.difference(
+        ASSISTED, ASSISTED, round_, results.main_measure, other_round=round_ - 1
+    )
+    sign = -1.0 if results.main_measure == "global_loss" else 1.0
+    return Spread(mean=sign * change.mean, error=change.error, count=change.count)
+
+
+def gain_ceased(results: Results) -> int | None:
+    """The last round whose gain exceeded its standard error; None where nobody can tell."""
+    gains = [gain(results, round_) for round_ in range(1, results.rounds + 1)]
+    if any(math.isnan(each.error) for each in gains):
+        return None
+    worth = [number for number, each in enumerate(gains, 1) if each.mean > each.error]
+    return worth[-1] if worth else 0
+
+
+def _next_round(results: Results) -> str:
+    last = results.rounds
+    measured = gain(results, last)
+    terms = results.settings.terms
+    price = f" for {format_money(terms.price, terms.currency)}" if terms.price else ""
+    what = f"Round {last} changed {_name(results)} by {_amount(results, measured.mean)}{price}"
+    if measured.count < ENOUGH_SEEDS or math.isnan(measured.error):
+        seeds = "one seed" if measured.count == 1 else f"{measured.count} seeds"
+        return (
+            f"{what}, measured on {seeds}: too few to say whether round {last + 1} is worth"
+            " buying; take at least 5."
+        )
+    low, high = measured.interval
+    between = (
+        f"{what} (95 % interval {_amount(results, low)} to {_amount(results, high)},"
+        f" {measured.count} seeds)"
+    )
+    if high <= 0:
+        return f"{between}: round {last + 1} is not worth buying."
+    if low <= 0:
+        return (
+            f"{between}: that may be chance, so there is no evidence that round {last + 1} is"
+            " worth buying."
+        )
+    return (
+        f"{between}: rounds still help, and round {last + 1} can be expected to bring no more than"
+        " that; it is worth buying if that much is worth its price to you."
+    )
+
+
+def _provider_alone(results: Results) -> list[str]:
+    if "provider_only" not in results.methods:
+        return []
+    ahead = _ahead(results, "provider_only")
+    low, high = ahead.interval
+    amount = f"{_amount(results, ahead.mean)}{_interval(results, ahead)}"
+    if math.isnan(low):
+        sentences = [f"Assisted learning against the provider alone: {amount}, on one seed."]
+    elif low > 0:
+        sentences = [f"Assisted learning is ahead of the provider alone by {amount}."]
+    elif high < 0:
+        sentences = [f"The provider alone is better than assisted learning, which has {amount}."]
+    else:
+        sentence = (
+            f"As far as {ahead.count} seeds can tell, the provider alone is as good: assisted"
+            f" learning has {amount} against it. Ask whether its model is for sale."
+        )
+        sentences = [sentence]
+    if results.settings.split.imbalance == 0:
+        sentences.append(
+            "With imbalance 0 the learner has a single class, and the provider alone is nearly the"
+            " oracle: coming close to pooled data proves little here."
+        )
+    return sentences
+
+
+def _no_selection(results: Results) -> list[str]:
+    if "sequential_last" not in results.methods:
+        return []
+    ahead = _ahead(results, "sequential_last")
+    low, high = ahead.interval
+    amount = f"{_amount(results, ahead.mean)}{_interval(results, ahead)}"
+    if low > 0:
+        return [f"Selecting checkpoints helps: {amount} over always handing over the last one."]
+    if high < 0:
+        sentence = (
+            f"Selecting checkpoints costs: {amount} against always handing over the last one."
+            " Local training is still steep; make more steps in a round, or fewer rounds."
+        )
+        return [sentence]
+    return []
+
+
+def _ahead(results: Results, other: str) -> Spread:
+    """How much better the assisted learner is than ``other`` in the end; positive is better."""
+    measure = results.main_measure
+    change = results.difference(ASSISTED, other, results.rounds, measure)
+    sign = -1.0 if measure == "global_loss" else 1.0
+    return Spread(mean=sign * change.mean, error=change.error, count=change.count)
+
+
+def _interval(results: Results, value: Spread) -> str:
+    low, high = value.interval
+    if math.isnan(low):
+        return ""
+    return f" (95 % interval {_amount(results, low)} to {_amount(results, high)})"
+
+
+def _name(results: Results) -> str:
+    return "accuracy" if results.main_measure == "accuracy" else "the global loss (lower is better)"
+
+
+def _amount(results: Results, value: float) -> str:
+    if results.main_measure == "accuracy":
+        return f"{100 * value:+.2f} points"
+    return f"{value:+.4f} nats in the right direction"

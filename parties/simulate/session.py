@@ -1,0 +1,120 @@
+"""A session of both real machines in one process: no network, no keys, the same winners.
+
+Trainers get the same seeds and machines the same events as in two real processes, so every
+choice and every checkpoint has the same bits.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+
+from assistlearn.training import Trainer
+from parties.simulate.outcome import MethodRound
+from parties.simulate.sites import Sites
+from parties.simulate.traffic import Traffic
+from protocols.events import Event, Received, RoundResult, Sampled, Scored, Started, Train, Work
+from protocols.learner import LearnerMachine
+from protocols.messages import CheckpointMessage, Message
+from protocols.provider import ProviderMachine
+from protocols.roles import Role
+from protocols.selection import Criterion
+
+
+class LocalSession:
+    """Both machines, and the letter boxes between them."""
+
+    def __init__(self, sites: Sites, *, minimum_gain: float | None = None) -> None:
+        agreement, samples = sites.agreement, sites.samples
+        self.learner = LearnerMachine(
+            agreement, own_samples=samples[Role.LEARNER], minimum_gain=minimum_gain
+        )
+        self.provider = ProviderMachine(agreement, own_samples=samples[Role.PROVIDER])
+        self.traffic = Traffic(sites.spec.file_bytes)
+        self._sites = sites
+        self._criteria = {
+            role: Criterion.of(agreement, role, own_samples=samples[role]) for role in Role
+        }
+        self._letters: dict[Role, deque[Message]] = {role: deque() for role in Role}
+        self._steps: dict[tuple[int, str], int] = {}
+
+    def rounds(self) -> Iterator[RoundResult]:
+        """Play the session and give each round's result when the learner has it."""
+        initial = self._sites.initial
+        assert initial.digest is not None
+        assert initial.loss is not None
+        self._tell(Role.LEARNER, Started(digest=initial.digest, loss=initial.loss))
+        told = 0
+        while not (self.learner.done and self.provider.done):
+            for role in Role:
+                self._turn(role)
+            if len(self.learner.results) > told:
+                told += 1
+                yield self.learner.results[-1]
+
+    def learner_step(self, result: RoundResult) -> int:
+        """Where on the learner's trajectory the provider's choice of this round lies."""
+        return self._steps[result.round, result.provider_choice]
+
+    def _turn(self, role: Role) -> None:
+        """Read what has come, and do the work that follows from it."""
+        while self._letters[role]:
+            self._tell(role, Received(message=self._letters[role].popleft()))
+        work = self._machine(role).work
+        if work is not None:
+            event = carry_out(work, self._sites.trainers[role], self._criteria[role])
+            self._tell(role, event)
+            self._sites.store.keep_only(
+                self.learner.needed | self.provider.needed | {self._sites.start}
+            )
+
+    def _machine(self, role: Role) -> LearnerMachine | ProviderMachine:
+        return self.learner if role is Role.LEARNER else self.provider
+
+    def _tell(self, role: Role, event: Event) -> None:
+        for message in self._machine(role).handle(event):
+            self._letters[role.peer].append(message)
+            self.traffic.count(role, message)
+            if role is Role.LEARNER and isinstance(message, CheckpointMessage):
+                self._steps.setdefault((message.round, message.digest), message.step)
+
+
+def carry_out(work: Work, trainer: Trainer, criterion: Criterion) -> Event:
+    """Do what a machine wants done with the data, and say what came of it."""
+    if isinstance(work, Train):
+        sample = trainer.train(
+            round_=work.round,
+            start=work.start,
+            from_step=work.from_step,
+            to_step=work.to_step,
+            first_update=work.first_update,
+            last=work.last,
+        )
+        return Sampled(
+            step=sample.step, digest=sample.digest or "", loss=sample.loss, noise=sample.noise
+        )
+
+    def hopeless(partial: float) -> bool:
+        return criterion.global_loss(partial, work.report) >= work.best
+
+    return Scored(digest=work.digest, loss=trainer.score(work.digest, hopeless=hopeless))
+
+
+def assisted(sites: Sites, *, minimum_gain: float | None = None) -> Iterator[MethodRound]:
+    """The method under study: what the learner holds after each round that it buys."""
+    session = LocalSession(sites, minimum_gain=minimum_gain)
+    started = time.perf_counter()
+    for result in session.rounds():
+        seconds = time.perf_counter() - started
+        held = session.learner.best  # the round's own result, unless losses are private
+        sent, received = session.traffic.of(result.round)
+        yield MethodRound(
+            round=result.round,
+            global_loss=sites.global_loss(held.digest),
+            metrics=sites.metrics(held.digest),
+            sent_bytes=sent,
+            received_bytes=received,
+            seconds=seconds,
+            learner_step=session.learner_step(result),
+            provider_step=result.step,
+        )
+        started = time.perf_counter()

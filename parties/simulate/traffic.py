@@ -1,0 +1,43 @@
+"""How many bytes a simulated session would put on the wire.
+
+Checkpoints and messages are counted exactly. The envelope around them is an estimate: nothing is
+sealed in a simulation.
+"""
+
+from collections import Counter
+from typing import Final
+
+from protocols.codec import encode_message
+from protocols.messages import Carriage, CheckpointMessage, Message
+from protocols.roles import Role
+
+BUNDLE_OVERHEAD_BYTES: Final = 6_800
+"""Estimate of what a bundle adds: header 0.9 kB, two signatures 4.6 kB in base64, sealed key
+1.2 kB, names and frame."""
+PIECE_BYTES: Final = 1 << 20
+PIECE_OVERHEAD_BYTES: Final = 61
+"""Head 45, authentication tag 16."""
+
+
+def model_bytes(file_bytes: int) -> int:
+    """Bytes on the wire for one checkpoint alone, envelope estimated."""
+    pieces = -(-file_bytes // PIECE_BYTES)
+    return file_bytes + BUNDLE_OVERHEAD_BYTES + pieces * PIECE_OVERHEAD_BYTES
+
+
+class Traffic:
+    """Counts both directions, round by round."""
+
+    def __init__(self, file_bytes: int) -> None:
+        self._file_bytes = file_bytes
+        self._counts: Counter[tuple[int, Role]] = Counter()
+
+    def count(self, sender: Role, message: Message) -> None:
+        """Add what ``sender`` puts on the wire to say ``message``."""
+        attached = isinstance(message, CheckpointMessage) and message.carriage is Carriage.ATTACHED
+        envelope = model_bytes(self._file_bytes) if attached else BUNDLE_OVERHEAD_BYTES
+        self._counts[message.round, sender] += envelope + len(encode_message(message))
+
+    def of(self, round_: int) -> tuple[int, int]:
+        """Bytes that the learner sent and received in one round."""
+        return self._counts[round_, Role.LEARNER], self._counts[round_, Role.PROVIDER]

@@ -1,0 +1,52 @@
+"""What each half of a party must never do, refused inside the interpreter.
+
+These walls stop mistakes, ours or a task's, and make them loud. They do not stop native code
+that means harm; the operating system can, since the two halves are separate processes.
+"""
+
+import os
+import socket
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+NETWORK_FAMILIES: Final = {socket.AF_INET, socket.AF_INET6}
+NETWORK_EVENTS: Final = {"socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg"}
+LOOKUP_EVENTS: Final = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
+TENSOR_MODULES: Final = {"torch", "torchvision"}
+
+
+class WallError(RuntimeError):
+    """A half of a party tried what only the other half may do."""
+
+
+def forbid_network() -> None:
+    """From now on, no Python code in this process opens a network connection."""
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in LOOKUP_EVENTS:
+            raise WallError("the process that reads data may not look up hosts")
+        if event in NETWORK_EVENTS and arguments[0].family in NETWORK_FAMILIES:
+            raise WallError(
+                "the process that reads data may not use the network: download data beforehand"
+            )
+
+    sys.addaudithook(hook)
+
+
+def forbid_data(paths: Iterable[Path], modules: Iterable[str]) -> None:
+    """From now on, this process neither opens ``paths`` nor imports ``modules`` or torch."""
+    refused = [path.resolve() for path in paths]
+    names = TENSOR_MODULES | {module.partition(".")[0] for module in modules} - {"assistlearn"}
+    full_names = names | set(modules)
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "import" and arguments[0] in full_names:
+            raise WallError(f"the process that has the keys may not import {arguments[0]}")
+        if event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
+            path = Path(os.path.abspath(os.fsdecode(arguments[0])))  # noqa: PTH100  (resolve opens)
+            if any(path.is_relative_to(data) for data in refused):
+                raise WallError(f"the process that has the keys may not open {path}")
+
+    sys.addaudithook(hook)

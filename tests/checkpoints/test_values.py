@@ -1,0 +1,160 @@
+import math
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assistlearn.checkpoints import DType, ModelSpec, TensorSpec, check_file
+from assistlearn.checkpoints.values import BLOCK_BYTES, magnitude_bits
+from assistlearn.errors import TensorError
+
+FLOATS = [DType.F32, DType.F16, DType.BF16]
+
+
+def decoded(bits: int, dtype: DType) -> float:
+    """One element's value, by the standard library alone."""
+    match dtype:
+        case DType.F16:
+            return float(struct.unpack("<e", struct.pack("<H", bits))[0])
+        case DType.BF16:
+            return float(struct.unpack("<f", struct.pack("<I", bits << 16))[0])
+        case _:
+            return float(struct.unpack("<f", struct.pack("<I", bits))[0])
+
+
+def packed(bits: list[int], dtype: DType) -> bytes:
+    return struct.pack(f"<{len(bits)}{'I' if dtype is DType.F32 else 'H'}", *bits)
+
+
+def accepted_by_slow_loop(bits: list[int], dtype: DType, max_abs: float) -> bool:
+    values = [decoded(each, dtype) for each in bits]
+    return all(math.isfinite(value) and abs(value) <= max_abs for value in values)
+
+
+def specified(*tensors: tuple[str, DType, tuple[int, ...]]) -> ModelSpec:
+    return ModelSpec(
+        tuple(
+            TensorSpec(name=name, dtype=dtype, shape=shape, buffer=dtype is DType.I64)
+            for name, dtype, shape in tensors
+        )
+    )
+
+
+def written(path: Path, spec: ModelSpec, *tensors: bytes) -> Path:
+    file = path / "file.safetensors"
+    file.write_bytes(spec.header + b"".join(tensors))
+    return file
+
+
+def accepted(path: Path, spec: ModelSpec, max_abs: float) -> bool:
+    try:
+        check_file(path, spec, max_abs=max_abs)
+    except TensorError:
+        return False
+    return True
+
+
+def special_bits(dtype: DType) -> list[int]:
+    """Zero, denormals, one, largest, infinity, several NaN; each with both signs."""
+    bits = 32 if dtype is DType.F32 else 16
+    mantissa = {DType.F32: 23, DType.F16: 10, DType.BF16: 7}[dtype]
+    infinity = (1 << (bits - 1)) - (1 << mantissa)
+    one = {DType.F32: 0x3F800000, DType.F16: 0x3C00, DType.BF16: 0x3F80}[dtype]
+    positive = [0, 1, (1 << mantissa) - 1, 1 << mantissa, one, infinity - 1]
+    positive += [infinity, infinity + 1, infinity + (1 << (mantissa - 1)), (1 << (bits - 1)) - 1]
+    return [value | sign << (bits - 1) for value in positive for sign in (0, 1)]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("max_abs", [1.0, 1e4, 1e6, 1e30, math.inf])
+def test_every_special_value_is_judged_as_by_a_slow_loop(
+    tmp_path: Path, dtype: DType, max_abs: float
+) -> None:
+    spec = specified(("w", dtype, (3,)))
+    for bits in special_bits(dtype):
+        row = [0, bits, 0]
+
+        file = written(tmp_path, spec, packed(row, dtype))
+
+        assert accepted(file, spec, max_abs) == accepted_by_slow_loop(row, dtype, max_abs), hex(
+            bits
+        )
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@given(data=st.data(), max_abs=st.floats(1e-30, 1e38))
+def test_limit_in_bits_is_the_largest_value_within_the_bound(
+    dtype: DType, data: st.DataObject, max_abs: float
+) -> None:
+    sign = 1 << (31 if dtype is DType.F32 else 15)
+    bits = data.draw(st.integers(0, sign - 1))
+    limit = magnitude_bits(max_abs, dtype)
+
+    for magnitude in (bits, limit, limit + 1):
+        assert (magnitude <= limit) == accepted_by_slow_loop([magnitude], dtype, max_abs)
+        assert (magnitude <= limit) == accepted_by_slow_loop([magnitude | sign], dtype, max_abs)
+
+
+@pytest.mark.parametrize("position", [0, BLOCK_BYTES // 4 - 1, BLOCK_BYTES // 4, -1])
+def test_bad_value_is_found_at_every_edge_of_a_block_and_named(
+    tmp_path: Path, position: int
+) -> None:
+    count = BLOCK_BYTES // 4 + 7
+    values = np.ones(count, dtype="<f4")
+    values[position] = np.nan
+    spec = specified(("first", DType.F16, (3,)), ("layer.weight", DType.F32, (count,)))
+    file = written(tmp_path, spec, bytes(6), values.tobytes())
+
+    with pytest.raises(TensorError, match=rf"value {position % count} of .*layer.weight is nan"):
+        check_file(file, spec)
+
+
+@pytest.mark.parametrize(("value", "fine"), [(0, True), (2**62, True), (-1, False)])
+def test_counters_must_not_be_negative(tmp_path: Path, value: int, fine: bool) -> None:
+    spec = specified(("seen", DType.I64, ()))
+    file = written(tmp_path, spec, struct.pack("<q", value))
+
+    assert accepted(file, spec, 1.0) is fine
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_message_gives_the_value_in_its_own_precision(tmp_path: Path, dtype: DType) -> None:
+    spec = specified(("w", dtype, (2,)))
+    three = {DType.F32: 0x40400000, DType.F16: 0x4200, DType.BF16: 0x4040}[dtype]
+    file = written(tmp_path, spec, packed([0, three], dtype))
+
+    with pytest.raises(TensorError, match="value 1 of tensor w is 3, must be finite") as caught:
+        check_file(file, spec, max_abs=2.0)
+
+    assert caught.value.hint
+
+
+def test_file_that_is_too_long_or_too_short_is_refused(tmp_path: Path) -> None:
+    spec = specified(("w", DType.F32, (2,)))
+
+    for size in (0, 7, 9, 4096):
+        with pytest.raises(TensorError, match="bytes"):
+            check_file(written(tmp_path, spec, bytes(size)), spec)
+
+
+def test_header_that_differs_in_one_byte_is_refused(tmp_path: Path) -> None:
+    spec = specified(("w", DType.F32, (2,)))
+    for index in range(len(spec.header)):
+        changed = bytearray(spec.header + bytes(8))
+        changed[index] ^= 1
+        file = tmp_path / "changed.safetensors"
+        file.write_bytes(changed)
+
+        with pytest.raises(TensorError, match="header"):
+            check_file(file, spec)
+
+
+def test_checking_does_not_load_torch() -> None:
+    program = "import assistlearn.checkpoints, sys; sys.exit('torch' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
