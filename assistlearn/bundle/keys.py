@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from assistlearn.bundle.cards import Card, z85
 from assistlearn.bundle.notes import MLDSA_CONTEXT, sign_note
-from assistlearn.errors import BundleError, KeyFileError
+from assistlearn.errors import BundleError, KeyFileError, LocalProtocolError
 
 KEY_FILE: Final = "identity.key"
 CARD_FILE: Final = "card.txt"
@@ -48,7 +48,7 @@ class Identity:
     """One party's signing keys and transport key, all derived from one seed of 32 bytes."""
 
     def __init__(self, *, name: str, seed: bytes) -> None:
-        assert len(seed) == SEED_BYTES
+        _check_seed(seed)
         self._ed25519 = Ed25519PrivateKey.from_private_bytes(_derive(seed, "ed25519"))
         self._mldsa44 = MLDSA44PrivateKey.from_seed_bytes(_derive(seed, "mldsa44"))
         self._curve = X25519PrivateKey.from_private_bytes(_derive(seed, "curve"))
@@ -137,7 +137,7 @@ class SealingKey:
     """
 
     def __init__(self, seed: bytes) -> None:
-        assert len(seed) == SEED_BYTES
+        _check_seed(seed)
         expanded = hashlib.shake_256(seed).digest(MLKEM_SEED_BYTES + 32)
         mlkem = MLKEM768PrivateKey.from_seed_bytes(expanded[:MLKEM_SEED_BYTES])
         x25519 = X25519PrivateKey.from_private_bytes(expanded[MLKEM_SEED_BYTES:])
@@ -174,6 +174,11 @@ def sealing_public_key(data: bytes) -> MLKEM768X25519PublicKey:
         )
     except ValueError as error:
         raise BundleError(f"a sealing key is not valid: {error}") from error
+
+
+def _check_seed(seed: bytes) -> None:
+    if len(seed) != SEED_BYTES:
+        raise LocalProtocolError(f"a seed has {len(seed)} bytes, not {SEED_BYTES}")
 
 
 def _derive(seed: bytes, label: str) -> bytes:

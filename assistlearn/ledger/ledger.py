@@ -88,6 +88,8 @@ class Ledger:
     def read(cls, path: Path) -> Self:
         """Open the ledger at ``path`` for reading only, even while another process writes.
 
+        If nobody writes, nobody can begin to until the reader is closed.
+
         Raises:
             LedgerError: there is no such file.
             LedgerDamagedError: the file is not a sound ledger.

@@ -123,7 +123,8 @@ def numbers(values: Column, name: str, path: Path) -> Column:
 
 
 def _example(values: Column) -> Any:
-    return next((value for value in values.tolist() if isinstance(value, str)), values.tolist()[0])
+    flat = values.reshape(-1).tolist()
+    return next((value for value in flat if isinstance(value, str)), flat[0])
 
 
 def classes_in(values: Column, name: str, path: Path) -> list[Any]:

@@ -138,6 +138,8 @@ def arrays(  # noqa: PLR0913  # settings of a file, by keyword
 
     def read(path: Path) -> tuple[Column, Column]:
         x, y = read_npz(path, inputs, targets)
+        if x.dtype.kind not in "biuf":
+            x = numbers(x, inputs, path)
         x = (x.astype(np.float32) - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
         if not np.isfinite(x).all():
             raise DataError(

@@ -7,7 +7,7 @@ from. A changed setting or version gives another name, so nothing stale is ever 
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,10 +22,11 @@ RunSession = Callable[[SimulationSettings, int, Path], SessionOutcome]
 Told = Callable[[str], None]
 
 
-def run_all(
+def run_all(  # noqa: PLR0913  (each is one choice of the command line)
     settings: SimulationSettings,
     *,
     folder: Path,
+    methods: Sequence[str] | None = None,
     force: bool = False,
     run_session: RunSession | None = None,
     told: Told = lambda _: None,
@@ -35,6 +36,7 @@ def run_all(
     Args:
         settings: of the simulation.
         folder: for the files of finished runs.
+        methods: which to run; None for assisted learning and the baselines in the settings.
         force: run everything again.
         run_session: carries out the assisted sessions; None for in this process.
         told: called with a text after each round of each method, and after each skipped run
@@ -45,7 +47,8 @@ def run_all(
     """
     with disk_errors(f"create {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
-    methods = (ASSISTED, *settings.baselines)
+    if methods is None:
+        methods = (ASSISTED, *settings.baselines)
     runs: list[MethodRun] = []
     for seed in settings.seeds:
         done = {}

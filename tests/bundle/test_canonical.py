@@ -97,6 +97,14 @@ def test_values_without_a_canonical_form_are_refused(value: Any) -> None:
         pack(value)
 
 
+@pytest.mark.parametrize(
+    "value", [[0] * (MAX_LIST + 1), "a" * (MAX_TEXT_BYTES + 1), "é" * (MAX_TEXT_BYTES // 2 + 1)]
+)
+def test_values_that_nobody_could_unpack_are_not_packed(value: Any) -> None:
+    with pytest.raises(BundleError, match="longer than"):
+        pack(value)
+
+
 def test_the_longest_allowed_values_pass() -> None:
     nested: Any = None
     for _ in range(MAX_DEPTH):

@@ -11,7 +11,7 @@ from zmq.utils.z85 import encode as z85_of_zeromq
 
 from assistlearn.bundle import Card, Identity, SealingKey, open_note, sealing_public_key
 from assistlearn.bundle.cards import z85
-from assistlearn.errors import BundleError, CardError, KeyFileError
+from assistlearn.errors import BundleError, CardError, KeyFileError, LocalProtocolError
 
 NAMES = st.from_regex(r"\A[a-z0-9][a-z0-9.-]{0,62}\Z")
 CARDS = st.builds(
@@ -198,6 +198,18 @@ def test_short_fingerprint_is_five_groups_of_four_letters(alice: Identity, bob: 
 def test_sealing_key_of_the_same_seed_is_the_same() -> None:
     assert SealingKey(b"x" * 32).public == SealingKey(b"x" * 32).public
     assert len(SealingKey(b"x" * 32).public) == 1216
+
+
+def test_seed_of_another_length_is_our_own_mistake() -> None:
+    with pytest.raises(LocalProtocolError, match="31 bytes"):
+        SealingKey(bytes(31))
+    with pytest.raises(LocalProtocolError, match="33 bytes"):
+        Identity(name="a", seed=bytes(33))
+
+
+def test_sealed_key_of_another_length_is_refused() -> None:
+    with pytest.raises(BundleError, match="1167 bytes"):
+        SealingKey(bytes(32)).unseal_key(bytes(1167), info=b"")
 
 
 @pytest.mark.parametrize("data", [b"", bytes(1215), bytes(1217), b"\xff" * 1216])

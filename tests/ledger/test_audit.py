@@ -257,6 +257,24 @@ def test_entries_after_the_signed_head_are_no_fault(finished: Path, audit: Any) 
     assert report.head.size == report.signed.size + 1
 
 
+def test_signed_head_of_nothing_with_a_root_of_something_is_found(
+    finished: Path, audit: Any, own: Any
+) -> None:
+    text = f"assistlearn/ledger-head/v1\nsize 0\nroot {'11' * 32}\n"
+    head_path(finished).write_bytes(own.sign(text))
+
+    with pytest.raises(LedgerChainError, match="first 0 entries"):
+        audit(finished)
+
+
+def test_copy_without_its_lock_file_can_be_audited_and_read(finished: Path, audit: Any) -> None:
+    finished.with_name("ledger.lock").unlink()
+
+    assert audit(finished).head.size == 13
+    with Ledger.read(finished) as ledger:
+        assert ledger.head().size == 13
+
+
 def test_forged_signed_head_is_found(finished: Path, audit: Any, peer: Any) -> None:
     with Ledger.read(finished) as ledger:
         ledger.write_head(peer)

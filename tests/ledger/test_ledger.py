@@ -136,9 +136,11 @@ def test_reading_leaves_nothing_behind_and_cannot_write(tmp_path: Path) -> None:
         writer.append(EntryKind.EVENT, "", b"a")
     before = (tmp_path / "ledger").read_bytes()
 
-    with Ledger.read(tmp_path / "ledger") as reader:
-        with pytest.raises(LedgerError, match="open for reading only"):
-            reader.append(EntryKind.EVENT, "", b"b")
+    with (
+        Ledger.read(tmp_path / "ledger") as reader,
+        pytest.raises(LedgerError, match="open for reading only"),
+    ):
+        reader.append(EntryKind.EVENT, "", b"b")
 
     assert (tmp_path / "ledger").read_bytes() == before
     assert {file.name for file in tmp_path.iterdir()} == {"ledger", "ledger.lock"}
@@ -181,9 +183,11 @@ def test_values_that_cannot_stand_in_a_ledger_are_refused(
 
 
 def test_clock_before_1970_is_refused(tmp_path: Path) -> None:
-    with Ledger.open(tmp_path / "ledger", now_ms=lambda: -1) as ledger:
-        with pytest.raises(LedgerError, match="clock"):
-            ledger.append(EntryKind.EVENT, "", b"")
+    with (
+        Ledger.open(tmp_path / "ledger", now_ms=lambda: -1) as ledger,
+        pytest.raises(LedgerError, match="clock"),
+    ):
+        ledger.append(EntryKind.EVENT, "", b"")
 
 
 def test_batch_with_one_bad_entry_appends_none(tmp_path: Path) -> None:
@@ -212,6 +216,38 @@ def test_database_of_another_program_is_refused_untouched(tmp_path: Path) -> Non
     with pytest.raises(LedgerDamagedError, match="tables"):
         Ledger.open(tmp_path / "ledger", now_ms=later)
     assert (tmp_path / "ledger").read_bytes() == before
+
+
+def test_file_open_in_another_program_is_not_waited_for_forever(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "ledger", now_ms=later) as ledger:
+        ledger._connection.execute("PRAGMA busy_timeout=10")
+        with sqlite3.connect(tmp_path / "ledger", isolation_level=None) as other:
+            other.execute("BEGIN IMMEDIATE")
+
+            with pytest.raises(LedgerError, match="in use by another program"):
+                ledger.append(EntryKind.EVENT, "", b"")
+        other.close()
+
+
+def test_lock_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "ledger.lock").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(StorageError):
+        Ledger.open(tmp_path / "ledger", now_ms=later)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_ledger_that_is_a_link_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "ledger").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(StorageError):
+        Ledger.open(tmp_path / "ledger", now_ms=later)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_closing_twice_is_no_mistake(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "ledger", now_ms=later) as ledger:
+        ledger.close()
 
 
 def test_ledger_that_was_begun_but_has_no_tables_yet_can_be_opened(tmp_path: Path) -> None:

@@ -94,15 +94,13 @@ CASES: list[tuple[str, dict[str, object], type[AssistLearnError], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("factory", "settings", "error", "complaint", "hint"), CASES)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]} {case[3]}")
+@pytest.mark.usefixtures("module")
 def test_factory_that_gives_no_task_is_refused_with_a_hint(
-    module: str,
-    factory: str,
-    settings: dict[str, object],
-    error: type[AssistLearnError],
-    complaint: str,
-    hint: str,
+    case: tuple[str, dict[str, object], type[AssistLearnError], str, str],
 ) -> None:
+    factory, settings, error, complaint, hint = case
+
     with pytest.raises(error, match=complaint) as caught:
         load_task(factory, settings, seed=1)
 

@@ -1,5 +1,6 @@
 """The factories that settings files name: digits, images, tables, arrays."""
 
+import datetime as dt
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 from pyarrow import csv, parquet
 from torch import nn
+from torchvision import datasets
 
 from assistlearn.errors import AssistLearnError, ConfigError, DataError
 from assistlearn.tasks import (
@@ -111,13 +113,10 @@ def test_wrong_recipe_is_refused_with_a_hint(
 # torchvision's data sets
 
 
-def cifar_like(folder: Path, name: str) -> None:
+def tiny_fashion_mnist(folder: Path) -> None:
     """A data set of torchvision's own format, small enough for a test."""
-    from torchvision import datasets
-
     rng = np.random.default_rng(0)
-    assert name == "FashionMNIST"
-    raw = folder / name / "raw"
+    raw = folder / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
     for stem, count in (("train", 40), ("t10k", 20)):
         pixels = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
@@ -130,7 +129,7 @@ def cifar_like(folder: Path, name: str) -> None:
 
 
 def test_torchvision_images_are_scaled_split_and_typed(tmp_path: Path) -> None:
-    cifar_like(tmp_path, "FashionMNIST")
+    tiny_fashion_mnist(tmp_path)
 
     def task(share: Share | None) -> SupervisedTask:
         return torchvision_images(
@@ -157,9 +156,7 @@ def test_missing_images_say_where_they_were_looked_for(tmp_path: Path, name: str
 def test_download_without_network_is_a_data_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from torchvision.datasets import CIFAR10
-
-    monkeypatch.setattr(CIFAR10, "url", "http://127.0.0.1:9/nobody-listens-here.tar.gz")
+    monkeypatch.setattr(datasets.CIFAR10, "url", "http://127.0.0.1:9/nobody-listens-here.tar.gz")
 
     with pytest.raises(DataError, match="cannot fetch CIFAR10") as caught:
         torchvision_images(name="CIFAR10", root=tmp_path, download=True)
@@ -347,7 +344,7 @@ TABLE_CASES: dict[str, TableCase] = {
     "date": (
         lambda p: {
             "train": written(
-                p, {"day": [np.datetime64("2020-01-01")], "outcome": ["ill"]}, name="d.parquet"
+                p, {"day": [dt.date(2020, 1, 1)], "outcome": ["ill"]}, name="d.parquet"
             )
         },
         DataError,

@@ -1,0 +1,178 @@
+"""A ledger read back for people: what left, what came in, and what it came to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from assistlearn.bundle import unpack
+from assistlearn.errors import AssistLearnError, LedgerHistoryError
+from assistlearn.ledger import Entry, EntryKind
+from parties.gate.books import bundle_bytes, header_of, recorded_offer
+from parties.gate.opening import RecordedSession
+from protocols.learner import LearnerMachine
+from protocols.messages import CheckpointMessage, Message, SessionClosed, TrajectoryClosed
+from protocols.provider import ProviderMachine
+from protocols.record import Closed, Joined, decode_record
+from protocols.events import Received, Sampled, Scored, Started
+from protocols.roles import Role
+
+
+@dataclass(slots=True, kw_only=True)
+class History:
+    """One session, replayed from its entries."""
+
+    session: str
+    role: Role
+    recorded: RecordedSession
+    machine: LearnerMachine | ProviderMachine | None = None
+    said: list[Message] = field(default_factory=list)
+    sent: int = 0
+    received: int = 0
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    refusals: int = 0
+
+    @property
+    def rounds(self) -> int:
+        """Complete rounds, each debited once."""
+        if isinstance(self.machine, LearnerMachine):
+            return len(self.machine.results)
+        return self.machine.rounds_provided if self.machine else 0
+
+    @property
+    def charge(self) -> int:
+        """What the complete rounds cost, in the smallest unit of the currency."""
+        return self.rounds * self.recorded.agreement.price
+
+    def take(self, entry: Entry) -> str:
+        """Replay one entry; what it is, in words.
+
+        Raises:
+            LedgerHistoryError: no honest run writes this entry here.
+        """
+        try:
+            return self._taken(entry)
+        except (AssistLearnError, AssertionError, IndexError) as error:
+            raise LedgerHistoryError(
+                f"entry {entry.index} does not follow from those before: {error}",
+                hint="compare with the other party's ledger",
+            ) from error
+
+    def _taken(self, entry: Entry) -> str:
+        match entry.kind:
+            case EntryKind.AGREEMENT:
+                agreement = self.recorded.agreement
+                return f"agreement signed by both: {agreement.task}, up to {agreement.rounds} rounds"
+            case EntryKind.SENT:
+                offer = recorded_offer(entry.body, session=self.session)
+                header = header_of(offer.note)
+                self.sent_bytes += bundle_bytes(header, offer)
+                message = self.said[self.sent]
+                self.sent += 1
+                if header.round != message.round:
+                    raise LedgerHistoryError(
+                        f"the note sent is of round {header.round}, {message.round} was due"
+                    )
+                return f"left: {_described(message)}"
+            case EntryKind.RECEIVED:
+                offer = recorded_offer(entry.body, session=self.session)
+                header = header_of(offer.note)
+                self.received += 1
+                self.received_bytes += bundle_bytes(header, offer)
+                return f"came in: bundle {header.seq} of round {header.round}"
+            case EntryKind.EVENT:
+                return self._event(entry)
+            case EntryKind.REFUSAL:
+                self.refusals += 1
+                return refusal_text(entry)
+            case EntryKind.CLOSED:
+                record = decode_record(entry.body)
+                return f"closed: {record.reason if isinstance(record, Closed) else ''}"
+
+    def _event(self, entry: Entry) -> str:
+        record = decode_record(entry.body)
+        match record:
+            case Joined():
+                agreement = self.recorded.agreement
+                self.machine = (
+                    LearnerMachine(
+                        agreement, own_samples=record.samples, minimum_gain=record.minimum_gain
+                    )
+                    if self.role is Role.LEARNER
+                    else ProviderMachine(agreement, own_samples=record.samples)
+                )
+                return f"joined with {record.samples} examples"
+            case Closed():
+                return f"closed: {record.reason}"
+        assert self.machine is not None, "an event before the session began"
+        self.said.extend(self.machine.handle(record))
+        return _happened(record)
+
+
+def histories(recorded: dict[str, RecordedSession], role: Role) -> dict[str, History]:
+    """An empty history for each session of a ledger."""
+    return {
+        session: History(session=session, role=role, recorded=found)
+        for session, found in recorded.items()
+    }
+
+
+def lines(
+    entries: Iterator[Entry], found: dict[str, History]
+) -> Iterator[tuple[Entry, str]]:
+    """Every entry with what it is in words; ``found`` is filled on the way.
+
+    Raises:
+        LedgerHistoryError: the entries are not those of an honest run.
+    """
+    for entry in entries:
+        history = found.get(entry.session)
+        if history is not None:
+            yield entry, history.take(entry)
+        elif entry.kind is EntryKind.REFUSAL:
+            yield entry, refusal_text(entry)
+        else:
+            raise LedgerHistoryError(
+                f"entry {entry.index} is of session {entry.session[:16]}, which never began"
+            )
+
+
+def refusal_text(entry: Entry) -> str:
+    """A refusal in words."""
+    match unpack(entry.body, max_bytes=1 << 16):
+        case ["own", str() as code, str() as why]:
+            return f"refused by us ({code}): {why}"
+        case ["peer", str() as code, *_]:
+            return f"refused by the peer: {code}"
+        case _:
+            raise LedgerHistoryError(f"entry {entry.index} is no refusal of ours")
+
+
+def _described(message: Message) -> str:
+    match message:
+        case CheckpointMessage():
+            loss: Any = "no loss" if message.loss is None else f"loss {message.loss}"
+            return (
+                f"round {message.round}, checkpoint of step {message.step}"
+                f" ({message.carriage.value}, {message.digest[:12]}), {loss}"
+            )
+        case TrajectoryClosed():
+            return f"round {message.round}, closing list of {len(message.checkpoints)} checkpoints"
+        case SessionClosed():
+            return f"end of the session ({message.reason.value}), kept {message.result[:12]}"
+
+
+def _happened(event: Started | Sampled | Scored | Received) -> str:
+    match event:
+        case Started():
+            return f"initial model {event.digest[:12]}, own loss {event.loss.mean:.6g}"
+        case Sampled():
+            if event.loss is None:
+                return f"sampled step {event.step}: diverged"
+            return f"sampled step {event.step}, {event.digest[:12]}, own loss {event.loss.mean:.6g}"
+        case Scored():
+            if event.loss is None:
+                return f"scored {event.digest[:12]}: cannot win"
+            return f"scored {event.digest[:12]}, own loss {event.loss.mean:.6g}"
+        case Received():
+            return f"accepted: {_described(event.message)}"

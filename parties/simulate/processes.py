@@ -1,0 +1,236 @@
+"""A session of two real parties on this machine: directories, keys, sockets, ledgers.
+
+``learn`` and ``provide`` run as two organisations would start them; only the data are shares of
+one data set.
+"""
+
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from assistlearn.errors import WorkerError
+from parties.directory import PartyDirectory
+from parties.settings import SimulationSettings
+from parties.setup import add_peer, make_party
+from parties.simulate.outcome import MethodRound, SessionOutcome
+from parties.simulate.toml import toml_text
+from protocols.roles import Role
+
+Fields = Mapping[str, Any]
+Told = Callable[[Role, Fields], None]
+"""Told every event of either party: its JSON object, with its name under ``event``."""
+
+ASSISTLEARN: Final = (sys.executable, "-m", "parties")
+STOP_S: Final = 10.0  # a party that was asked to stop has so long to put its files in order
+
+
+def run_processes(
+    settings: SimulationSettings,
+    seed: int,
+    folder: Path,
+    *,
+    told: Told = lambda _role, _event: None,
+) -> SessionOutcome:
+    """Set up two parties in ``folder``, run their session, and say what came of it.
+
+    Raises:
+        WorkerError: a party ended before the session did; names its own error and hint.
+        StorageError: ``folder`` cannot be written.
+    """
+    directories = set_up_parties(settings, seed, folder)
+    return session_outcome(run_parties(directories, told=told))
+
+
+def run_parties(directories: Mapping[Role, Path], *, told: Told) -> Sequence[Fields]:
+    """Run the session of two parties that know each other; the learner's events.
+
+    Raises:
+        WorkerError: as for :func:`run_processes`.
+    """
+    heard: list[Fields] = []
+    with started_parties(directories) as events:
+        for role, event in events:
+            told(role, event)
+            if role is Role.LEARNER:
+                heard.append(event)
+    return heard
+
+
+def set_up_parties(settings: SimulationSettings, seed: int, folder: Path) -> Mapping[Role, Path]:
+    """Two party directories that have each other's cards, as ``init`` and ``peer add`` do it.
+
+    Raises:
+        PartyDirectoryError: ``folder`` has parties already; nothing was touched.
+        StorageError: ``folder`` cannot be written.
+    """
+    directories = {role: folder / role.value for role in Role}
+    port = free_port()
+    cards = {}
+    for role, directory in directories.items():
+        text = toml_text(party_table(settings, seed, role, port=port))
+        cards[role] = make_party(directory, role=role, name=role.value, config=text)
+    for role, directory in directories.items():
+        add_peer(PartyDirectory(directory), cards[role.peer])
+    return directories
+
+
+def party_table(
+    settings: SimulationSettings, seed: int, role: Role, *, port: int
+) -> dict[str, Any]:
+    """The settings file of one party of a study, as plain values."""
+    problem = settings.task
+    terms = {
+        name: value for name, value in settings.terms.model_dump().items() if value is not None
+    }
+    link: dict[str, Any] = {"provider": f"tcp://127.0.0.1:{port}"}
+    if role is Role.PROVIDER:
+        link = {"listen": f"tcp://127.0.0.1:{port}"}
+    table: dict[str, Any] = {"role": role.value, "name": role.value}
+    if role is Role.LEARNER and settings.minimum_gain is not None:
+        table["minimum_gain"] = settings.minimum_gain
+    return table | {
+        "terms": terms,
+        "task": {
+            "factory": "parties.simulate.shares:share_of",
+            **problem.model_dump(include={"device", "precision", "wire_dtype", "threads"}),
+            "seed": seed,
+            "settings": {
+                "factory": problem.factory,
+                "party": role.value,
+                "imbalance": settings.split.imbalance,
+                "settings": problem.settings,
+            },
+        },
+        "link": link,
+    }
+
+
+@contextmanager
+def started_parties(
+    directories: Mapping[Role, Path],
+) -> Iterator[Iterator[tuple[Role, Fields]]]:
+    """Both parties as processes, and what they say until both are done.
+
+    The provider serves one session. Whatever ends the context, no process is left behind.
+
+    Raises:
+        WorkerError: from the iterator, when a party reports an error or ends without a word.
+    """
+    commands = {
+        Role.PROVIDER: ("provide", str(directories[Role.PROVIDER]), "--sessions", "1", "--json"),
+        Role.LEARNER: ("learn", str(directories[Role.LEARNER]), "--json"),
+    }
+    processes: dict[Role, subprocess.Popen[str]] = {}
+    try:
+        for role, arguments in commands.items():
+            with (directories[role] / "stderr.txt").open("w", encoding="utf-8") as stderr:
+                processes[role] = subprocess.Popen(  # noqa: S603  (our own program)
+                    [*ASSISTLEARN, *arguments],
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    text=True,
+                    env=_environment(),
+                )
+        yield _events(processes)
+    finally:
+        _stop(processes.values())
+
+
+def session_outcome(learner_events: Iterable[Fields]) -> SessionOutcome:
+    """The rounds of a session from the learner's events."""
+    rounds = [
+        MethodRound(
+            round=event["round"],
+            # null where a loss is infinite, which JSON cannot say
+            global_loss=float("inf") if event["global_loss"] is None else event["global_loss"],
+            metrics=event.get("metrics", {}),
+            sent_bytes=event["bytes_sent"],
+            received_bytes=event["bytes_received"],
+            seconds=event["seconds"],
+            provider_step=event.get("step"),
+        )
+        for event in learner_events
+        if event["event"] == "round"
+    ]
+    return SessionOutcome(rounds=tuple(rounds))
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _environment() -> dict[str, str]:
+    # The folder we were started in stays importable: the study's task may live there.
+    path = os.pathsep.join(part for part in (os.getcwd(), os.environ.get("PYTHONPATH")) if part)  # noqa: PTH109
+    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def _events(
+    processes: Mapping[Role, "subprocess.Popen[str]"],
+) -> Iterator[tuple[Role, Fields]]:
+    lines: queue.Queue[tuple[Role, str | None]] = queue.Queue()
+
+    def listen(role: Role) -> None:
+        stdout = processes[role].stdout
+        assert stdout is not None
+        for line in stdout:
+            lines.put((role, line))
+        lines.put((role, None))
+
+    for role in processes:
+        threading.Thread(target=listen, args=(role,), daemon=True).start()
+    running = set(processes)
+    while running:
+        role, line = lines.get()
+        if line is None:
+            running.discard(role)
+            code = processes[role].wait()
+            if code:
+                raise _ended(role, {"error": f"it left with exit code {code} and no reason"})
+            continue
+        event = _parsed(line)
+        if "error" in event:
+            raise _ended(role, event)
+        if "event" in event:
+            yield role, event
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    """A line's object; nothing for what is no JSON object."""
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _ended(role: Role, event: Fields) -> WorkerError:
+    return WorkerError(
+        f"the {role}'s process ended: {event.get('error', 'no reason given')}",
+        hint=str(event.get("hint") or "look at stderr.txt in its directory"),
+    )
+
+
+def _stop(processes: Iterable["subprocess.Popen[str]"]) -> None:
+    running = [process for process in processes if process.poll() is None]
+    for process in running:
+        process.send_signal(signal.SIGTERM)
+    for process in running:
+        try:
+            process.wait(timeout=STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
