@@ -62,7 +62,9 @@ class History:
         match entry.kind:
             case EntryKind.AGREEMENT:
                 agreement = self.recorded.agreement
-                return f"agreement signed by both: {agreement.task}, up to {agreement.rounds} rounds"
+                return (
+                    f"agreement signed by both: {agreement.task}, up to {agreement.rounds} rounds"
+                )
             case EntryKind.SENT:
                 offer = recorded_offer(entry.body, session=self.session)
                 header = header_of(offer.note)
@@ -117,9 +119,7 @@ def histories(recorded: dict[str, RecordedSession], role: Role) -> dict[str, His
     }
 
 
-def lines(
-    entries: Iterator[Entry], found: dict[str, History]
-) -> Iterator[tuple[Entry, str]]:
+def lines(entries: Iterator[Entry], found: dict[str, History]) -> Iterator[tuple[Entry, str]]:
     """Every entry with what it is in words; ``found`` is filled on the way.
 
     Raises:

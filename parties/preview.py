@@ -33,7 +33,9 @@ def previewed(directory: PartyDirectory) -> dict[str, Any]:
     steps = terms.learner_steps if role is Role.LEARNER else terms.provider_steps
     # Where the split depends on the peer's data size, the most that it can be.
     at_most = steps or (terms.total_steps or 2) - 1
-    checkpoints = len(sampled_steps(at_most, terms.sampling_period, include_last=terms.include_last))
+    checkpoints = len(
+        sampled_steps(at_most, terms.sampling_period, include_last=terms.include_last)
+    )
     return {
         "role": role.value,
         "to": [{"name": card.name, "fingerprint": card.short} for card in peers.values()],

@@ -5,7 +5,7 @@ from typing import Final
 
 from protocols.roles import Role
 
-CONFIG: Final = Template('''\
+CONFIG: Final = Template("""\
 # assistlearn, settings of one party. `assistlearn doctor DIR` checks them.
 role = "$role"
 name = "$name"
@@ -42,7 +42,7 @@ batch_size = 32
 [link]
 $link
 deadline_s = 30              # without a sign of life for so long, the link counts as lost
-''')
+""")
 LEARNER: Final = """\
 # Buy no further round once one lowers the global loss by less than this, in nats:
 # minimum_gain = 0.01

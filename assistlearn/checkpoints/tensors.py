@@ -11,6 +11,7 @@ from typing import BinaryIO, Final, Literal
 import torch
 from torch import Tensor, nn
 
+from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.checkpoints.spec import DType, ModelSpec, TensorSpec
 from assistlearn.checkpoints.store import CheckpointStore
 from assistlearn.checkpoints.values import MAX_ABS
@@ -101,9 +102,13 @@ def load_checkpoint(model: nn.Module, spec: ModelSpec, path: Path) -> None:
     Raises:
         TensorError: the file or the model is not one of ``spec``. The model may hold some of
             the file's tensors then.
-        OSError: the file cannot be read.
+        StorageError: the file cannot be read.
     """
-    with path.open("rb", buffering=0) as file, torch.no_grad():
+    with (
+        disk_errors(f"read checkpoint {path.name}"),
+        path.open("rb", buffering=0) as file,
+        torch.no_grad(),
+    ):
         if file.read(len(spec.header)) != spec.header:
             raise TensorError(
                 f"the header of {path.name} is not the one that the model specification gives"

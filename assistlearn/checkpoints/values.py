@@ -12,6 +12,7 @@ from typing import BinaryIO, Final
 import numpy as np
 import numpy.typing as npt
 
+from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.checkpoints.spec import DType, ModelSpec, TensorSpec
 from assistlearn.errors import TensorError
 
@@ -33,10 +34,10 @@ def check_file(path: Path, spec: ModelSpec, *, max_abs: float = MAX_ABS) -> None
 
     Raises:
         TensorError: names the tensor, the index in it and the value, if a value is at fault.
-        OSError: the file cannot be read.
+        StorageError: the file cannot be read.
     """
     block = np.empty(BLOCK_BYTES, dtype=np.uint8)
-    with path.open("rb", buffering=0) as file:
+    with disk_errors(f"read checkpoint {path.name}"), path.open("rb", buffering=0) as file:
         size_bytes = os.fstat(file.fileno()).st_size
         if size_bytes != spec.file_bytes:
             raise TensorError(

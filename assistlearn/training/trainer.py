@@ -49,6 +49,7 @@ class _LiveTraining:
     """The model and optimiser that have just made ``step`` updates in ``round_``."""
 
     round_: int
+    start: str
     step: int
     model: nn.Module
     optimizer: Optimizer
@@ -147,9 +148,9 @@ class Trainer:
         live.step = to_step
 
         if not last:
-            save_snapshot(self._snapshot(round_, to_step), live.model, live.optimizer)
+            save_snapshot(self._snapshot(round_, start, to_step), live.model, live.optimizer)
         sample = self._sample(live.model, round_=round_, step=to_step)
-        self._keep_snapshots(round_, {from_step, to_step})
+        self._keep_snapshots({self._snapshot(round_, start, step) for step in (from_step, to_step)})
         self._live = None if last else live
         return sample
 
@@ -179,7 +180,11 @@ class Trainer:
     def _at(self, *, round_: int, start: str, step: int) -> _LiveTraining:
         """The training at exactly this point: still in memory, from its snapshot, or new."""
         live = self._live
-        if step and live is not None and (live.round_, live.step) == (round_, step):
+        if (
+            step
+            and live is not None
+            and (live.round_, live.start, live.step) == (round_, start, step)
+        ):
             return live
         self._live = live = None  # free the old model before the next one is built
         seed_torch(self._seed, self._party, "build", round_)
@@ -192,14 +197,16 @@ class Trainer:
         with user_code("build_optimizer"):
             optimizer = self._task.build_optimizer(model)
         if step:
-            path = self._snapshot(round_, step)
+            path = self._snapshot(round_, start, step)
             if not path.is_file():
                 raise StorageError(
                     f"there is no snapshot of round {round_} at step {step}",
                     hint="restore the party's directory from a copy, or start a new session",
                 )
             load_snapshot(path, model, optimizer)
-        return _LiveTraining(round_=round_, step=step, model=model, optimizer=optimizer)
+        return _LiveTraining(
+            round_=round_, start=start, step=step, model=model, optimizer=optimizer
+        )
 
     def _sample(self, model: nn.Module, *, round_: int, step: int) -> Sample:
         digest = save_checkpoint(model, self._spec, self._store)
@@ -234,14 +241,13 @@ class Trainer:
                 f"checkpoint {digest[:16]} is not in the store",
                 hint="restore the party's directory from a copy, or start a new session",
             )
-        with disk_errors(f"read checkpoint {digest[:16]}"):
-            load_checkpoint(model, self._spec, self._store.path(digest))
+        load_checkpoint(model, self._spec, self._store.path(digest))
 
-    def _snapshot(self, round_: int, step: int) -> Path:
-        return self._snapshots / f"round-{round_}-step-{step}.safetensors"
+    def _snapshot(self, round_: int, start: str, step: int) -> Path:
+        # With the start's digest, so that a folder left over from another session is no danger.
+        return self._snapshots / f"round-{round_}-step-{step}-from-{start[:16]}.safetensors"
 
-    def _keep_snapshots(self, round_: int, steps: set[int]) -> None:
-        kept = {self._snapshot(round_, step) for step in steps}
+    def _keep_snapshots(self, kept: set[Path]) -> None:
         with disk_errors(f"delete old snapshots from {self._snapshots}"):
             for path in self._snapshots.glob("round-*.safetensors"):
                 if path not in kept:

@@ -9,9 +9,7 @@ import click
 from parties.output import Output, json_option
 
 
-@click.command(
-    epilog="Example: assistlearn learn clinic --preview, then: assistlearn learn clinic"
-)
+@click.command(epilog="Example: assistlearn learn clinic --preview, then: assistlearn learn clinic")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--preview", is_flag=True, help="Say what would leave this house; connect nowhere.")
 @click.option("--again", is_flag=True, help="Buy another session though one is complete.")

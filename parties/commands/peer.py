@@ -63,7 +63,5 @@ def list_(directory: Path, as_json: bool) -> None:
     party = PartyDirectory(directory)
     assert party.settings  # a party's directory, with settings in order
     for name, card in {"(ours)": party.identity.card, **party.cards()}.items():
-        output.event(
-            "card", name=card.name, fingerprint=card.fingerprint, own=name == "(ours)"
-        )
+        output.event("card", name=card.name, fingerprint=card.fingerprint, own=name == "(ours)")
         output.say(f"{card.short}  {card.name}{' (ours)' if name == '(ours)' else ''}")

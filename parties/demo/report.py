@@ -55,10 +55,14 @@ def findings(results: Results) -> Iterator[str]:
 
 def next_steps(directories: Mapping[Role, Path]) -> Iterator[str]:
     """Commands to try now, shortest first."""
-    learner = directories[Role.LEARNER]
-    yield f"assistlearn audit show {learner}           what left and what came in, signed"
-    yield "assistlearn init learner my-clinic     the same with your own data"
-    yield "assistlearn simulate CONFIG            try terms before you buy"
+    steps = {
+        f"assistlearn audit show {directories[Role.LEARNER]}": "what left and what came in",
+        "assistlearn init learner my-clinic": "the same with your own data",
+        "assistlearn simulate CONFIG": "try terms before you buy",
+    }
+    width = max(map(len, steps))
+    for command, purpose in steps.items():
+        yield f"{command:{width}}   {purpose}"
 
 
 def _cells(made: MethodRound, *, traffic: bool = False) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from rich.live import Live
 from rich.table import Table
@@ -11,12 +11,22 @@ from rich.table import Table
 from parties.output import Output, format_bytes
 from protocols.roles import Role
 
+DOING: Final[Mapping[str, str]] = {
+    "listening": "waiting for the learner",
+    "connecting": "looking for the provider",
+    "connected": "comparing terms",
+    "agreed": "signed the agreement",
+    "started": "has an initial model",
+    "initial": "has an initial model",
+    "kept": "keeps the best model",
+}
+
 
 @dataclass(slots=True)
 class PartyView:
     """What a party was last seen doing."""
 
-    doing: str = "starting"
+    doing: str = "starting (loads torch)"
     round: int = 1
     sampled: int = 0
     scored: int = 0
@@ -90,7 +100,7 @@ class Screen:
             case "finished":
                 view.doing = "done"
             case name:
-                view.doing = str(name)
+                view.doing = DOING.get(str(name), str(name))
 
 
 def _milestone(role: Role, event: Mapping[str, Any]) -> str:

@@ -281,9 +281,7 @@ class ProviderGate:
                 return None
             session = counter.desk.resume(recorded)
             if session is not None and not session.closed:
-                self._report(
-                    "resumed", {"session": session.id, "learner": counter.desk.peer.name}
-                )
+                self._report("resumed", {"session": session.id, "learner": counter.desk.peer.name})
                 return self._admit(counter.desk, session, route)
         if recorded is not None and recorded.closed == "completed":
             # It has not heard that its goodbye arrived.
@@ -421,5 +419,3 @@ class ProviderGate:
             self._forget(visit)
         if self._spare is not None:
             self._spare.stop()
-
-

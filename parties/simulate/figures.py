@@ -21,6 +21,7 @@ from parties.simulate.outcome import ASSISTED, LABELS
 from parties.simulate.results import Results
 
 DPI: Final = 150
+MAX_COLUMNS: Final = 4  # of the legend, in one line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

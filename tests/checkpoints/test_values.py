@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from assistlearn.checkpoints import DType, ModelSpec, TensorSpec, check_file
 from assistlearn.checkpoints.values import BLOCK_BYTES, magnitude_bits
-from assistlearn.errors import TensorError
+from assistlearn.errors import StorageError, TensorError
 
 FLOATS = [DType.F32, DType.F16, DType.BF16]
 
@@ -152,6 +152,11 @@ def test_header_that_differs_in_one_byte_is_refused(tmp_path: Path) -> None:
 
         with pytest.raises(TensorError, match="header"):
             check_file(file, spec)
+
+
+def test_missing_file_is_a_storage_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot read checkpoint absent"):
+        check_file(tmp_path / "absent", specified(("w", DType.F32, (2,))))
 
 
 def test_checking_does_not_load_torch() -> None:

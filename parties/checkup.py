@@ -1,0 +1,181 @@
+"""The checks of ``assistlearn doctor``, each on its own, each with what to do if it fails."""
+
+import platform
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import zmq
+
+from assistlearn.bundle import SealingKey, sealing_public_key
+from assistlearn.checkpoints import ModelSpec
+from assistlearn.errors import AssistLearnError, StorageError, TransportError, UnknownPeerError
+from parties.directory import PartyDirectory
+from parties.gate.learner import described_by
+from parties.gate.worker import WorkerProcess
+from parties.output import format_bytes
+from protocols.roles import Role
+from protocols.sampling import sampled_steps
+
+REACH_S: Final = 3.0
+ADVISED_EXAMPLES: Final = 1_000  # between two checkpoints that are sent
+LIBRARIES: Final = ("torch", "pyzmq", "cryptography", "safetensors", "msgpack")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One finding."""
+
+    name: str
+    state: str
+    """``ok``, ``warning`` or ``failed``."""
+    detail: str
+    hint: str = ""
+    exit_code: int = 0
+
+
+def checks(root: Path) -> Iterator[Check]:
+    """Every check, in the order in which a person would mend things."""
+    directory = PartyDirectory(root)
+    yield _check("machine", _machine)
+    yield _check("cryptography", _cryptography)
+    settings = _check("settings", lambda: _settings(directory))
+    yield settings
+    yield _check("keys", lambda: _keys(directory))
+    if settings.exit_code:
+        return
+    yield _check("peers", lambda: _peers(directory))
+    yield from _task(directory)
+    yield _check("link", lambda: _link(directory))
+
+
+def _check(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name=name, state="ok", detail=look())
+    except AssistLearnError as error:
+        return Check(
+            name=name,
+            state="failed",
+            detail=str(error),
+            hint=error.hint,
+            exit_code=error.exit_code,
+        )
+
+
+def _machine() -> str:
+    versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    return f"Python {platform.python_version()}, {versions}"
+
+
+def _cryptography() -> str:
+    if not zmq.has("curve"):
+        raise TransportError("this build of ZeroMQ has no CURVE", hint="install pyzmq from a wheel")
+    sealing_public_key(SealingKey(bytes(32)).public)
+    return "Ed25519 with ML-DSA-44, X25519 with ML-KEM-768, CURVE"
+
+
+def _settings(directory: PartyDirectory) -> str:
+    settings = directory.settings
+    return f"{settings.role} {settings.name}, task {settings.terms.task}"
+
+
+def _keys(directory: PartyDirectory) -> str:
+    return f"our fingerprint is {directory.identity.card.short}"
+
+
+def _peers(directory: PartyDirectory) -> str:
+    cards = directory.cards()
+    if not cards:
+        raise UnknownPeerError(
+            "no card is on file",
+            hint=f"add one: assistlearn peer add CARD --dir {directory.root}",
+        )
+    if directory.settings.role == Role.LEARNER:
+        directory.only_peer()
+    return ", ".join(f"{card.name} {card.short}" for card in cards.values())
+
+
+def _task(directory: PartyDirectory) -> Iterator[Check]:
+    worker = WorkerProcess(directory.root)
+    try:
+        described = described_by(worker)
+    except AssistLearnError as error:
+        yield Check(
+            name="task",
+            state="failed",
+            detail=str(error),
+            hint=error.hint,
+            exit_code=error.exit_code,
+        )
+        return
+    finally:
+        worker.stop()
+    spec = ModelSpec.parse(described.spec)
+    yield Check(
+        name="task",
+        state="ok",
+        detail=f"{described.samples:,} examples, {spec.elements:,} numbers in a model of"
+        f" {format_bytes(spec.file_bytes)}",
+    )
+    terms = directory.settings.terms.terms()
+    steps = max(terms.learner_steps or 0, terms.provider_steps or 0, (terms.total_steps or 1) - 1)
+    grid = sampled_steps(steps, terms.sampling_period, include_last=terms.include_last)
+    yield _check("disk", lambda: _disk(directory, len(grid) * spec.file_bytes))
+    batch = directory.settings.task.settings.get("batch_size")
+    if isinstance(batch, int) and batch * terms.sampling_period < ADVISED_EXAMPLES:
+        yield Check(
+            name="privacy",
+            state="warning",
+            detail=f"{batch * terms.sampling_period} examples between two checkpoints, at least"
+            f" {ADVISED_EXAMPLES} are advised: from neighbouring models single records can be read",
+            hint="raise terms.sampling_period or the batch size",
+        )
+
+
+def _disk(directory: PartyDirectory, round_bytes: int) -> str:
+    needed = 3 * round_bytes  # both trajectories of a round, and a snapshot with its optimiser
+    free = shutil.disk_usage(directory.root).free
+    if free < needed:
+        raise StorageError(
+            f"{format_bytes(free)} are free in {directory.root}, a round needs up to"
+            f" {format_bytes(needed)}",
+            hint="free some space, or sample fewer checkpoints",
+        )
+    return f"{format_bytes(free)} free, a round needs up to {format_bytes(needed)}"
+
+
+def _link(directory: PartyDirectory) -> str:
+    link = directory.settings.link
+    if link.listen is not None:
+        host, port = _host_and_port(link.listen)
+        try:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("" if host == "*" else host, port))
+        except OSError as error:
+            raise TransportError(
+                f"cannot listen on {link.listen}: {error.strerror}",
+                hint="choose a free port, or stop the program that has it",
+            ) from error
+        return f"{link.listen} is free"
+    assert link.provider is not None
+    host, port = _host_and_port(link.provider)
+    try:
+        with socket.create_connection((host, port), REACH_S):
+            pass
+    except OSError as error:
+        raise TransportError(
+            f"cannot reach {link.provider}: {error.strerror or error}",
+            hint="check that the provider is running and that no firewall is in between",
+        ) from error
+    return f"{link.provider} answers"
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = urlsplit(address).netloc.rpartition(":")
+    return host.strip("[]"), int(port)
