@@ -16,7 +16,6 @@ from assistlearn.bundle import SealingKey, sealing_public_key
 from assistlearn.checkpoints import ModelSpec
 from assistlearn.errors import AssistLearnError, StorageError, TransportError, UnknownPeerError
 from parties.directory import PartyDirectory
-from parties.gate.learner import described_by
 from parties.gate.worker import WorkerProcess
 from parties.output import format_bytes
 from protocols.roles import Role
@@ -95,7 +94,7 @@ def _peers(directory: PartyDirectory) -> str:
             "no card is on file",
             hint=f"add one: assistlearn peer add CARD --dir {directory.root}",
         )
-    if directory.settings.role == Role.LEARNER:
+    if Role(directory.settings.role) is Role.LEARNER:
         directory.only_peer()
     return ", ".join(f"{card.name} {card.short}" for card in cards.values())
 
@@ -103,7 +102,7 @@ def _peers(directory: PartyDirectory) -> str:
 def _task(directory: PartyDirectory) -> Iterator[Check]:
     worker = WorkerProcess(directory.root)
     try:
-        described = described_by(worker)
+        described = worker.describe()
     except AssistLearnError as error:
         yield Check(
             name="task",

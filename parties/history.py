@@ -9,11 +9,11 @@ from assistlearn.errors import AssistLearnError, LedgerHistoryError
 from assistlearn.ledger import Entry, EntryKind
 from parties.gate.books import bundle_bytes, header_of, recorded_offer
 from parties.gate.opening import RecordedSession
+from protocols.events import Received, Sampled, Scored, Started
 from protocols.learner import LearnerMachine
 from protocols.messages import CheckpointMessage, Message, SessionClosed, TrajectoryClosed
 from protocols.provider import ProviderMachine
 from protocols.record import Closed, Joined, decode_record
-from protocols.events import Received, Sampled, Scored, Started
 from protocols.roles import Role
 
 

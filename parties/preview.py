@@ -5,7 +5,6 @@ from typing import Any
 
 from assistlearn.checkpoints import ModelSpec
 from parties.directory import PartyDirectory
-from parties.gate.learner import described_by, wall_off
 from parties.gate.worker import WorkerProcess
 from parties.output import format_bytes, format_money
 from protocols.agreement import LossPrecision, Terms, Weighting
@@ -22,10 +21,9 @@ def previewed(directory: PartyDirectory) -> dict[str, Any]:
     settings = directory.settings
     terms = settings.terms.terms()
     peers = directory.cards()
-    wall_off(directory)
     worker = WorkerProcess(directory.root)
     try:
-        described = described_by(worker)
+        described = worker.describe()
     finally:
         worker.stop()
     spec = ModelSpec.parse(described.spec)
@@ -66,7 +64,7 @@ def previewed(directory: PartyDirectory) -> dict[str, Any]:
 def preview_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     """The facts in plain words."""
     names = ", ".join(f"{peer['name']} ({peer['fingerprint']})" for peer in facts["to"])
-    verb = "to" if facts["role"] == Role.LEARNER else "listening at"
+    verb = "to" if facts["role"] == "learner" else "listening at"
     yield "nothing has left yet, and no connection was made. A session would send:"
     yield ""
     yield f"  to      {names or 'nobody: no card is on file'}, {verb} {facts['address']}"

@@ -120,6 +120,12 @@ class TermsSettings(Section):
             yield "total_steps", f"given beside {' and '.join(parts)}, keep one of the two ways"
         elif "total_steps" not in table and len(parts) < 2:  # noqa: PLR2004  (T and T')
             yield "total_steps", "missing, or else both learner_steps and provider_steps"
+        elif "total_steps" in table and table.get("weighting") == Weighting.PARTIES:
+            reason = (
+                "cannot be shared where weighting hides the data sizes, give learner_steps and"
+                " provider_steps instead"
+            )
+            yield "total_steps", reason
         price, budget = table.get("price", 0), table.get("budget", 0)
         if isinstance(price, int) and isinstance(budget, int) and 0 <= budget < price:
             yield "budget", f"{budget} does not pay for one round at price {price}"

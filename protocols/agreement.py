@@ -227,9 +227,9 @@ class Agreement:
 
     def text(self) -> str:
         """What is signed."""
-        lines = [TITLE]
-        lines += [f"{f.name} {_value_text(getattr(self, f.name))}" for f in dataclasses.fields(self)]
-        return "\n".join(lines) + "\n"
+        fields = dataclasses.fields(self)
+        lines = (f"{field.name} {_value_text(getattr(self, field.name))}\n" for field in fields)
+        return f"{TITLE}\n{''.join(lines)}"
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -6,13 +6,15 @@ are the closed list of what may cross; they are never re-used.
 
 import dataclasses
 import struct
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
 
 from assistlearn.bundle.canonical import pack, unpack
 from assistlearn.errors import BundleError, LocalProtocolError, PeerProtocolError
 from protocols import messages
 from protocols.messages import CheckpointMessage, Frame, Message, Piece, TrajectoryClosed
 
+Kind = TypeVar("Kind", Message, Frame)
 MESSAGE_KINDS: Final[dict[int, type[Message]]] = {
     1: messages.CheckpointMessage,
     2: messages.TrajectoryClosed,
@@ -92,14 +94,14 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, str) else value
 
 
-def _decoded(data: bytes, kinds: dict[int, Any], max_bytes: int) -> Any:
+def _decoded(data: bytes, kinds: Mapping[int, type[Kind]], max_bytes: int) -> Kind:
     try:
         return _built(unpack(data, max_bytes=max_bytes), kinds)
     except (BundleError, LocalProtocolError) as error:
         raise PeerProtocolError(f"the peer sent something that may not cross: {error}") from error
 
 
-def _built(value: Any, kinds: dict[int, Any]) -> Any:
+def _built(value: Any, kinds: Mapping[int, type[Kind]]) -> Kind:
     if not isinstance(value, list) or not value or type(value[0]) is not int:
         raise LocalProtocolError("not a list that starts with a kind")
     number, *values = value
@@ -111,6 +113,7 @@ def _built(value: Any, kinds: dict[int, Any]) -> Any:
         raise LocalProtocolError(f"{kind.__name__} has {len(names)} fields, got {len(values)}")
     fields = dict(zip(names, values, strict=True))
     if kind is TrajectoryClosed and isinstance(fields["checkpoints"], list):
-        only = {1: CheckpointMessage}
-        fields["checkpoints"] = tuple(_built(item, only) for item in fields["checkpoints"])
+        fields["checkpoints"] = tuple(
+            _built(item, {1: CheckpointMessage}) for item in fields["checkpoints"]
+        )
     return kind(**fields)

@@ -26,8 +26,6 @@ HEX_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 PLAIN: Final = re.compile(r"[ -~]{0,200}")
 
 
-
-
 class Carriage(StrEnum):
     """How a checkpoint comes with its message."""
 
@@ -112,12 +110,12 @@ def _report() -> Any:
 
 def _checked(message: Any) -> None:
     for field in dataclasses.fields(message):
+        given = getattr(message, field.name)
         try:
-            value = field.metadata["check"](getattr(message, field.name))
+            value = field.metadata["check"](given)
         except ValueError as error:
-            raise LocalProtocolError(
-                f"{type(message).__name__}.{field.name} is {str(getattr(message, field.name))[:60]!r}: {error}"
-            ) from error
+            name = f"{type(message).__name__}.{field.name}"
+            raise LocalProtocolError(f"{name} is {str(given)[:60]!r}: {error}") from error
         object.__setattr__(message, field.name, value)
 
 

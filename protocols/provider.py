@@ -108,8 +108,8 @@ class ProviderMachine:
             case Received(message=message):
                 if self.round > self._agreement.affordable_rounds:
                     raise PeerProtocolError(
-                        f"the learner began round {self.round} of {self._agreement.affordable_rounds}"
-                        " that the agreement and its budget allow"
+                        f"the learner began round {self.round}, the agreement and its budget allow"
+                        f" {self._agreement.affordable_rounds}"
                     )
                 self._incoming.receive(message)
             case Scored():
@@ -146,9 +146,7 @@ class ProviderMachine:
             self.round += 1
             self.state = ProviderState.RECEIVING
             self._offered |= self._outgoing.digests
-            self._incoming = self._awaited(
-                held=self._outgoing.digests, known=self._outgoing.losses
-            )
+            self._incoming = self._awaited(held=self._outgoing.digests, known=self._outgoing.losses)
 
     def _awaited(
         self, *, held: Collection[str] | None, known: Mapping[str, LocalLoss]

@@ -17,7 +17,7 @@ from protocols.selection import Criterion, select_checkpoint
 class OutgoingTrajectory:
     """Our own local training in one round, told checkpoint by checkpoint."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (by keyword, each a fact of the round)
         self,
         *,
         round_: int,

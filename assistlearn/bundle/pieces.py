@@ -49,13 +49,15 @@ class PieceSealer:
         self._bind = bind
         self._count = count
 
-    def seal(self, index: int, plaintext: bytes | memoryview, out: bytearray) -> memoryview:
+    def seal(
+        self, index: int, plaintext: bytes | memoryview, out: bytearray | memoryview
+    ) -> memoryview:
         """Seal piece ``index`` into ``out``, which may be used again for the next one.
 
         Args:
             index: 0 to count - 1.
             plaintext: the piece: 1 MiB, except for the last.
-            out: at least ``SEALED_PIECE_BYTES`` long.
+            out: writable, and long enough for the sealed piece.
 
         Returns:
             The part of ``out`` that holds the sealed piece.
@@ -87,13 +89,15 @@ class PieceOpener:
         self._bind = bind
         self._count = count
 
-    def open(self, index: int, sealed: bytes | memoryview, out: bytearray) -> memoryview:
+    def open(
+        self, index: int, sealed: bytes | memoryview, out: bytearray | memoryview
+    ) -> memoryview:
         """Open piece ``index`` into ``out``, which may be used again for the next one.
 
         Args:
             index: 0 to count - 1, as the transport says.
             sealed: the sealed piece.
-            out: at least ``PIECE_BYTES`` long. Zeroed when the piece is refused, so that
+            out: writable, at least ``PIECE_BYTES`` long. Zeroed when the piece is refused, so that
                 nothing unauthenticated is left in it.
 
         Returns:

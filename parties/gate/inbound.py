@@ -97,4 +97,4 @@ class IncomingPayload:
 
 def _open(path: Path) -> BinaryIO:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
-    return os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0)  # type: ignore[return-value]
+    return os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0)

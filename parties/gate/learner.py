@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import zmq
@@ -18,9 +17,7 @@ from assistlearn.errors import (
     PeerProtocolError,
     QuotaError,
     TensorError,
-    WorkerError,
 )
-
 from parties.directory import PartyDirectory
 from parties.gate.duty import Duty, Report
 from parties.gate.handshake import Agreed, LearnerHandshake, OwnSide
@@ -28,10 +25,10 @@ from parties.gate.link import LearnerLink
 from parties.gate.opening import Desk
 from parties.gate.result import SessionResult, keep_result, kept_result
 from parties.gate.session import Session
+from parties.gate.walls import keep_out_of_data
 from parties.gate.worker import WorkerProcess
 from parties.secrets import SessionSecrets
-from parties.walls import forbid_data
-from parties.worker.requests import Describe, Described
+from parties.worker.requests import Described
 from protocols.codec import encode_frame
 from protocols.messages import Frame
 from protocols.roles import Role
@@ -65,7 +62,7 @@ class LearnerGate:
         self._directory = directory
         self._settings = directory.settings
         self._report = report
-        if self._settings.role != Role.LEARNER:
+        if Role(self._settings.role) is not Role.LEARNER:
             raise PartyDirectoryError(
                 f"{directory.root} is a provider's directory",
                 hint=f"run `assistlearn provide {directory.root}`",
@@ -81,7 +78,7 @@ class LearnerGate:
             AssistLearnError: what ended it, with the exit code and what to do.
         """
         directory = self._directory
-        wall_off(directory)
+        keep_out_of_data(directory)
         with directory.locked():
             identity, peer = directory.identity, directory.only_peer()
             with directory.open_ledger(peer) as ledger:
@@ -123,7 +120,7 @@ class LearnerGate:
         worker = WorkerProcess(self._directory.root)
         link: LearnerLink | None = None
         try:
-            described = None if session else described_by(worker)
+            described = None if session else worker.describe()
             address = self._settings.link.provider
             assert address is not None  # settings require it of a learner
             link = LearnerLink(address, identity=desk.identity, provider=desk.peer)
@@ -241,23 +238,6 @@ class LearnerGate:
 
     def _pulse(self) -> _Pulse:
         return _Pulse(self._settings.link.deadline_s, time.monotonic())
-
-
-def wall_off(directory: PartyDirectory) -> None:
-    """Keep this process away from the data and the task that the settings name."""
-    task = directory.settings.task
-    values = [value for value in task.settings.values() if isinstance(value, str)]
-    paths = [Path(value) for value in values if Path(value).exists()]
-    forbid_data(paths, [task.factory.partition(":")[0]])
-
-
-def described_by(worker: WorkerProcess) -> Described:
-    worker.ask(Describe())
-    while (reply := worker.poll()) is None:
-        zmq.select([worker.fileno], [], [], POLL_MS / 1000)
-    if not isinstance(reply, Described):
-        raise WorkerError(f"the worker answered {type(reply).__name__} to Describe")
-    return reply
 
 
 def _send_burst(session: Session, link: LearnerLink) -> bool:

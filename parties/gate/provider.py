@@ -22,10 +22,11 @@ from assistlearn.ledger import EntryKind
 from parties.directory import PartyDirectory
 from parties.gate.duty import Duty, Report
 from parties.gate.handshake import Agreed, OwnSide, ProviderHandshake
-from parties.gate.learner import BURST, PEER_FAULTS, POLL_MS, described_by, wall_off
+from parties.gate.learner import BURST, PEER_FAULTS, POLL_MS
 from parties.gate.link import ProviderPort
 from parties.gate.opening import Desk, RecordedSession
 from parties.gate.session import Session
+from parties.gate.walls import keep_out_of_data
 from parties.gate.worker import WorkerProcess
 from parties.secrets import SessionSecrets
 from protocols.codec import decode_frame, encode_frame
@@ -74,7 +75,7 @@ class ProviderGate:
         self._directory = directory
         self._settings = directory.settings
         self._report = report
-        if self._settings.role != Role.PROVIDER:
+        if Role(self._settings.role) is not Role.PROVIDER:
             raise PartyDirectoryError(
                 f"{directory.root} is a learner's directory",
                 hint=f"run `assistlearn learn {directory.root}`",
@@ -91,14 +92,14 @@ class ProviderGate:
             AssistLearnError: the settings, the task, the port or the disk are not in order.
         """
         directory = self._directory
-        wall_off(directory)
+        keep_out_of_data(directory)
         with directory.locked(), ExitStack() as stack:
             self._stack = stack
             identity = directory.identity
             directory.cards()  # complain about a damaged card before anyone calls
             self._spare = WorkerProcess(directory.root)
             stack.callback(self._stop)
-            self._described = described_by(self._spare)
+            self._described = self._spare.describe()
             address = self._settings.link.listen
             assert address is not None  # settings require it of a provider
             self._port = ProviderPort(address, identity=identity, admits=self._admits)
@@ -143,9 +144,8 @@ class ProviderGate:
                 if card.curve_public_key.decode() == key:
                     ledger = self._stack.enter_context(self._directory.open_ledger(card))
                     identity = self._directory.identity
-                    self._stack.callback(
-                        lambda: ledger.write_head(identity)  # runs before the ledger closes
-                    )
+                    # Callbacks run in reverse: the head is signed before the ledger closes.
+                    self._stack.callback(ledger.write_head, identity)
                     self._counters[key] = _Counter(
                         desk=Desk(
                             directory=self._directory,
@@ -163,12 +163,13 @@ class ProviderGate:
         counter = self._counter(key)
         if counter is None:
             return  # its card was removed after it came in
-        size = sum(len(part) for part in parts)
+        if len(parts) != 1:
+            self._blame(counter, "", FrameError(f"the learner sent {len(parts)} parts at once"))
+            return
+        size = len(parts[0])
         try:
-            if len(parts) != 1:
-                raise FrameError(f"the learner sent a message of {len(parts)} parts")
             frame = decode_frame(parts[0].buffer)
-        except (FrameError, ProtocolError) as error:
+        except ProtocolError as error:
             self._blame(counter, "", error)
             return
         match frame:

@@ -1,6 +1,7 @@
 """The gate's end of the pipe to its worker."""
 
 import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from assistlearn.errors import AssistLearnError, WorkerError
 from parties.worker.requests import (
     LENGTH,
     MAX_BYTES,
+    Describe,
+    Described,
     Failed,
     Reply,
     Request,
@@ -81,6 +84,19 @@ class WorkerProcess:
         self.busy = False
         if isinstance(reply, Failed):
             raise _as_error(reply)
+        return reply
+
+    def describe(self) -> Described:
+        """Ask what the task is, and wait for the answer, however long the data take to load.
+
+        Raises:
+            AssistLearnError: the task or its data are not in order.
+        """
+        self.ask(Describe())
+        while (reply := self.poll()) is None:
+            select.select([self.fileno], [], [])
+        if not isinstance(reply, Described):
+            raise WorkerError(f"the worker answered {type(reply).__name__} to Describe")
         return reply
 
     def stop(self) -> None:

@@ -31,7 +31,7 @@ def gain(results: Results, round_: int) -> Spread:
 def gain_ceased(results: Results) -> int | None:
     """The last round whose gain exceeded its standard error; None where nobody can tell."""
     gains = [gain(results, round_) for round_ in range(1, results.rounds + 1)]
-    if any(math.isnan(each.error) for each in gains):
+    if any(each.count < ENOUGH_SEEDS or math.isnan(each.error) for each in gains):
         return None
     worth = [number for number, each in enumerate(gains, 1) if each.mean > each.error]
     return worth[-1] if worth else 0
@@ -44,16 +44,12 @@ def _next_round(results: Results) -> str:
     price = f" for {format_money(terms.price, terms.currency)}" if terms.price else ""
     what = f"Round {last} changed {_name(results)} by {_amount(results, measured.mean)}{price}"
     if measured.count < ENOUGH_SEEDS or math.isnan(measured.error):
-        seeds = "one seed" if measured.count == 1 else f"{measured.count} seeds"
         return (
-            f"{what}, measured on {seeds}: too few to say whether round {last + 1} is worth"
+            f"{what}, measured on {_seeds(measured.count)}: too few to say whether round {last + 1} is worth"
             " buying; take at least 5."
         )
     low, high = measured.interval
-    between = (
-        f"{what} (95 % interval {_amount(results, low)} to {_amount(results, high)},"
-        f" {measured.count} seeds)"
-    )
+    between = f"{what}{_interval(results, measured)}"
     if high <= 0:
         return f"{between}: round {last + 1} is not worth buying."
     if low <= 0:
@@ -73,16 +69,18 @@ def _provider_alone(results: Results) -> list[str]:
     ahead = _ahead(results, "provider_only")
     low, high = ahead.interval
     amount = f"{_amount(results, ahead.mean)}{_interval(results, ahead)}"
-    if math.isnan(low):
-        sentences = [f"Assisted learning against the provider alone: {amount}, on one seed."]
+    if ahead.count < ENOUGH_SEEDS or math.isnan(low):
+        sentences = [
+            f"Assisted learning against the provider alone: {amount}, on {_seeds(ahead.count)}."
+        ]
     elif low > 0:
         sentences = [f"Assisted learning is ahead of the provider alone by {amount}."]
     elif high < 0:
         sentences = [f"The provider alone is better than assisted learning, which has {amount}."]
     else:
         sentence = (
-            f"As far as {ahead.count} seeds can tell, the provider alone is as good: assisted"
-            f" learning has {amount} against it. Ask whether its model is for sale."
+            f"As far as these seeds can tell, the provider alone is as good: assisted learning has"
+            f" {amount} against it. Ask whether its model is for sale."
         )
         sentences = [sentence]
     if results.settings.split.imbalance == 0:
@@ -99,6 +97,8 @@ def _no_selection(results: Results) -> list[str]:
     ahead = _ahead(results, "sequential_last")
     low, high = ahead.interval
     amount = f"{_amount(results, ahead.mean)}{_interval(results, ahead)}"
+    if ahead.count < ENOUGH_SEEDS:
+        return []
     if low > 0:
         return [f"Selecting checkpoints helps: {amount} over always handing over the last one."]
     if high < 0:
@@ -119,10 +119,16 @@ def _ahead(results: Results, other: str) -> Spread:
 
 
 def _interval(results: Results, value: Spread) -> str:
+    """In brackets, or nothing where there are too few seeds for one."""
     low, high = value.interval
-    if math.isnan(low):
+    if value.count < ENOUGH_SEEDS or math.isnan(low):
         return ""
-    return f" (95 % interval {_amount(results, low)} to {_amount(results, high)})"
+    unit = _amount(results, high)
+    return f" (95 % interval {_amount(results, low).split()[0]} to {unit}, {_seeds(value.count)})"
+
+
+def _seeds(count: int) -> str:
+    return "one seed" if count == 1 else f"{count} seeds"
 
 
 def _name(results: Results) -> str:

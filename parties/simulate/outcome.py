@@ -14,7 +14,7 @@ LABELS: Final[Mapping[str, str]] = {
     "learner_only": "learner alone",
     "provider_only": "provider alone",
     "pooled": "pooled data (oracle)",
-    "sequential_last": "sequential, no selection",
+    "sequential_last": "always the last model",
     "fedavg": "federated averaging",
 }
 

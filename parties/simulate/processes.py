@@ -130,19 +130,26 @@ def started_parties(
         Role.LEARNER: ("learn", str(directories[Role.LEARNER]), "--json"),
     }
     processes: dict[Role, subprocess.Popen[str]] = {}
+    listeners: list[threading.Thread] = []
+    lines: queue.Queue[tuple[Role, str | None]] = queue.Queue()
     try:
         for role, arguments in commands.items():
             with (directories[role] / "stderr.txt").open("w", encoding="utf-8") as stderr:
-                processes[role] = subprocess.Popen(  # noqa: S603  (our own program)
+                process = subprocess.Popen(  # noqa: S603  (our own program)
                     [*ASSISTLEARN, *arguments],
                     stdout=subprocess.PIPE,
                     stderr=stderr,
                     text=True,
                     env=_environment(),
                 )
-        yield _events(processes)
+            processes[role] = process
+            listeners.append(threading.Thread(target=_listen, args=(role, process, lines)))
+            listeners[-1].start()
+        yield _events(processes, lines)
     finally:
         _stop(processes.values())
+        for listener in listeners:
+            listener.join()  # at once: its process has ended
 
 
 def session_outcome(learner_events: Iterable[Fields]) -> SessionOutcome:
@@ -178,20 +185,20 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def _events(
-    processes: Mapping[Role, "subprocess.Popen[str]"],
-) -> Iterator[tuple[Role, Fields]]:
-    lines: queue.Queue[tuple[Role, str | None]] = queue.Queue()
-
-    def listen(role: Role) -> None:
-        stdout = processes[role].stdout
-        assert stdout is not None
+def _listen(
+    role: Role, process: "subprocess.Popen[str]", lines: "queue.Queue[tuple[Role, str | None]]"
+) -> None:
+    assert process.stdout is not None
+    with process.stdout as stdout:
         for line in stdout:
             lines.put((role, line))
-        lines.put((role, None))
+    lines.put((role, None))
 
-    for role in processes:
-        threading.Thread(target=listen, args=(role,), daemon=True).start()
+
+def _events(
+    processes: Mapping[Role, "subprocess.Popen[str]"],
+    lines: "queue.Queue[tuple[Role, str | None]]",
+) -> Iterator[tuple[Role, Fields]]:
     running = set(processes)
     while running:
         role, line = lines.get()

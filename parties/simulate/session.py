@@ -45,27 +45,33 @@ class LocalSession:
         self._tell(Role.LEARNER, Started(digest=initial.digest, loss=initial.loss))
         told = 0
         while not (self.learner.done and self.provider.done):
-            for role in Role:
-                self._turn(role)
+            moved = [self._turn(role) for role in Role]
+            assert any(moved), "both parties wait for each other"
             if len(self.learner.results) > told:
+                yield self.learner.results[told]
                 told += 1
-                yield self.learner.results[-1]
+        self._keep_needed()
 
     def learner_step(self, result: RoundResult) -> int:
         """Where on the learner's trajectory the provider's choice of this round lies."""
         return self._steps[result.round, result.provider_choice]
 
-    def _turn(self, role: Role) -> None:
-        """Read what has come, and do the work that follows from it."""
-        while self._letters[role]:
-            self._tell(role, Received(message=self._letters[role].popleft()))
+    def _turn(self, role: Role) -> bool:
+        """Read what has come, do the work that follows from it, and say if there was any."""
+        letters = self._letters[role]
+        read = len(letters)
+        while letters:
+            self._tell(role, Received(message=letters.popleft()))
         work = self._machine(role).work
         if work is not None:
             event = carry_out(work, self._sites.trainers[role], self._criteria[role])
             self._tell(role, event)
-            self._sites.store.keep_only(
-                self.learner.needed | self.provider.needed | {self._sites.start}
-            )
+            self._keep_needed()
+        return bool(read) or work is not None
+
+    def _keep_needed(self) -> None:
+        needed = self.learner.needed | self.provider.needed
+        self._sites.store.keep_only(needed | {self._sites.start})
 
     def _machine(self, role: Role) -> LearnerMachine | ProviderMachine:
         return self.learner if role is Role.LEARNER else self.provider

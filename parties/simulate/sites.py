@@ -16,6 +16,7 @@ from assistlearn.randomness import derive_seed, seed_torch
 from assistlearn.task import Task
 from assistlearn.tasks.splits import Party
 from assistlearn.training import Trainer, choose_device, set_threads, use_deterministic
+from assistlearn.training.user_code import user_code
 from parties.settings import SimulationSettings
 from parties.simulate.shares import share_of
 from protocols.agreement import Agreement, LossPrecision, Side, Terms, Weighting, draw_up
@@ -50,9 +51,9 @@ class Sites:
             role: self._task(party) for role, party in PARTIES.items()
         }
         seed_torch(seed, "model specification")
-        self.spec: ModelSpec = model_spec(
-            self.tasks[Role.LEARNER].build_model(), wire_dtype=problem.wire_dtype
-        )
+        with user_code("build_model"):
+            model = self.tasks[Role.LEARNER].build_model()
+        self.spec: ModelSpec = model_spec(model, wire_dtype=problem.wire_dtype)
         self.trainers = {role: self._trainer(role, self.tasks[role]) for role in Role}
         self.initial = self.trainers[Role.LEARNER].initial()
         assert self.initial.loss is not None  # initial() raises where there is none

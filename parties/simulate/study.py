@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from parties.output import Output, format_bytes, format_money
+from parties.output import Output, format_bytes
 from parties.settings import SimulationSettings
 from parties.simulate.advice import advice
 from parties.simulate.outcome import ASSISTED, LABELS
@@ -69,17 +69,14 @@ def run_study(  # noqa: PLR0913  (each is one choice of the command line)
 def results_table(results: Results) -> Table:
     """Every method after the last round: mean and standard error over seeds."""
     last = results.rounds
-    terms = results.settings.terms
     accuracy = results.main_measure == "accuracy"
-    table = Table(box=None, pad_edge=False)
-    table.add_column(f"after round {last}")
+    table = Table(box=None, pad_edge=False)  # fits 80 columns; money is in the files
+    table.add_column(f"after round {last}", no_wrap=True)
     if accuracy:
         table.add_column("accuracy, %", justify="right")
-        table.add_column("above learner alone, points", justify="right")
+        table.add_column("vs learner alone", justify="right")
     table.add_column("global loss, nats", justify="right")
     table.add_column("bytes", justify="right")
-    if terms.price:
-        table.add_column("money", justify="right")
     table.add_column("seconds", justify="right")
     for method in results.methods:
         cells = [LABELS[method]]
@@ -87,10 +84,8 @@ def results_table(results: Results) -> Table:
             cells.append(_shown(results.spread(method, last, "accuracy"), scale=100, digits=1))
             cells.append(_above_learner(results, method, last))
         cells.append(_shown(results.spread(method, last, "global_loss"), scale=1, digits=3))
-        cells.append(_cost(format_bytes(results.spread(method, last, "bytes").mean)))
-        if terms.price:
-            money = results.spread(method, last, "money").mean
-            cells.append(_cost(format_money(money, terms.currency)))
+        crossed = results.spread(method, last, "bytes").mean
+        cells.append(format_bytes(crossed) if crossed else "")
         cells.append(f"{results.spread(method, last, 'seconds').mean:.1f}")
         table.add_row(*cells, style="bold" if method == ASSISTED else None)
     return table
@@ -106,7 +101,3 @@ def _above_learner(results: Results, method: str, round_: int) -> str:
 def _shown(value: Spread, *, scale: float, digits: int, sign: str = "") -> str:
     text = f"{scale * value.mean:{sign}.{digits}f}"
     return text if value.count == 1 else f"{text} ± {scale * value.error:.{digits}f}"
-
-
-def _cost(text: str) -> str:
-    return "" if text.startswith(("0 B", "0.00")) else text

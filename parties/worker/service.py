@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from assistlearn.checkpoints import CheckpointStore, ModelSpec
-from assistlearn.checkpoints.tensors import model_spec
+from assistlearn.checkpoints.tensors import WireDType, model_spec
 from assistlearn.errors import AssistLearnError, LocalProtocolError, TaskError
 from assistlearn.randomness import seed_torch
 from assistlearn.task import Task
@@ -30,7 +30,9 @@ from protocols.selection import Criterion
 class WorkerService:
     """Answers requests. What it returns depends on the task, the files and the request only."""
 
-    def __init__(self, task: Task, *, role: Role, rounds: Path, wire_dtype: str, seed: int) -> None:
+    def __init__(
+        self, task: Task, *, role: Role, rounds: Path, wire_dtype: WireDType, seed: int
+    ) -> None:
         """Serve ``task``.
 
         Args:

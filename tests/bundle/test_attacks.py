@@ -164,7 +164,7 @@ def test_swapped_chunks(exchange: Any) -> None:
 
 @pytest.mark.parametrize("part", ["note", "sealed_key", "sealed_body"])
 def test_flipped_bits(exchange: Any, part: str) -> None:
-    places = random.Random(part)  # noqa: S311  # a fixed seed, no secret
+    places = random.Random(part)  # a fixed seed, no secret
     whole = getattr(exchange.sealed, part)
     for _ in range(2000 if part == "sealed_body" else 700):
         changed = bytearray(whole)

@@ -1,5 +1,6 @@
 """The header: one text for one value."""
 
+import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -143,8 +144,6 @@ def test_transcript_depends_on_every_note_and_their_order() -> None:
 
 
 def test_transcript_is_the_published_formula() -> None:
-    import hashlib  # noqa: PLC0415  # the formula, spelt out once more
-
     by_hand = hashlib.sha256(
         b"assistlearn/v1/transcript\0" + bytes(32) + hashlib.sha256(b"note").digest()
     )

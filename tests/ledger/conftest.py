@@ -64,7 +64,9 @@ class Recorder:
         self.transcript = next_transcript(self.transcript, sealed.note)
 
     def event(self, size: int = 40, session: str = SESSION) -> None:
-        self.ledger.append(EntryKind.EVENT, session, random.Random(size).randbytes(size))  # noqa: S311  # same bytes each time
+        self.ledger.append(
+            EntryKind.EVENT, session, random.Random(size).randbytes(size)
+        )  # same bytes each time
 
     def whole_session(self) -> None:
         self.event(session="")

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from assistlearn.bundle import Identity
 from assistlearn.errors import (
     LedgerChainError,
     LedgerDamagedError,
@@ -114,7 +115,7 @@ def test_every_honest_sequence_of_entries_accounts_for_every_byte(
 
 def test_every_flipped_byte_is_found(finished: Path, audit: Any) -> None:
     whole = finished.read_bytes()
-    places = random.Random(20)  # noqa: S311  # a fixed seed, no secret
+    places = random.Random(20)  # a fixed seed, no secret
     zeros = [at for at in range(4096, len(whole), 61) if not any(whole[at - 8 : at + 8])]
     chosen = {
         *range(100),  # SQLite's header, with all that it says twice or not at all
@@ -307,8 +308,6 @@ def test_bundle_that_does_not_follow_is_found(
 
 @pytest.mark.parametrize("side", ["own", "peer"])
 def test_bundle_signed_by_somebody_else_is_found(recorder: Any, audit: Any, side: str) -> None:
-    from assistlearn.bundle import Identity  # noqa: PLC0415  # only this test has a stranger
-
     recorder.agree()
     recorder.bundle(side, identity=Identity(name="mallory.example", seed=b"M" * 32))
     recorder.ledger.close()

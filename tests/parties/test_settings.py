@@ -105,6 +105,7 @@ def test_all_problems_are_reported_at_once_with_key_and_value(tmp_path):
         ("rounds = 3", "rounds = true", "terms.rounds: True is not a whole number"),
         ("rounds = 3", "rounds = 3.5", "terms.rounds: 3.5 is not a whole number"),
         ("rounds = 3", "learner_steps = 2", "terms.total_steps: given beside learner_steps"),
+        ("rounds = 3", 'weighting = "parties"', "terms.total_steps: cannot be shared where"),
         ("rounds = 3", "price = 9", "terms.budget: 0 does not pay for one round at price 9"),
         ("rounds = 3", 'currency = "euro"', "terms.currency: 'euro' must be three capital"),
         ("rounds = 3", "include_last = 1", "terms.include_last: 1 is neither true nor false"),

@@ -83,7 +83,9 @@ def test_learner_stops_buying_when_a_round_gains_too_little(make_sites):
 @pytest.mark.parametrize("precision", ["coarse", "private"])
 @pytest.mark.parametrize("weighting", ["samples", "parties"])
 def test_every_loss_precision_and_weighting_plays_to_the_end(make_sites, precision, weighting):
-    sites = make_sites(loss_precision=precision, weighting=weighting, loss_noise=0.01)
+    steps = {"total_steps": None, "learner_steps": 4, "provider_steps": 8}
+    changes = steps if weighting == "parties" else {}
+    sites = make_sites(loss_precision=precision, weighting=weighting, loss_noise=0.01, **changes)
 
     assert len(list(assisted(sites))) == 3
 

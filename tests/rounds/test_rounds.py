@@ -46,7 +46,10 @@ def test_each_choice_equals_a_brute_force_search_over_all_reported_models(seed, 
     pair = Pair(agreement(**hidden(weighting)), seed=seed).run()
 
     for number, result in enumerate(pair.learner.results, 1):
-        for role, chosen in ((Role.LEARNER, result.provider_choice), (Role.PROVIDER, result.digest)):
+        for role, chosen in (
+            (Role.LEARNER, result.provider_choice),
+            (Role.PROVIDER, result.digest),
+        ):
             candidates = [
                 m.digest
                 for m in pair.sent[role]
@@ -181,7 +184,11 @@ def test_missing_added_repeated_or_reordered_checkpoints_are_refused(seed):
         forged[place], forged[place + 1] = forged[place + 1], forged[place]
     else:
         extra = CheckpointMessage(
-            round=1, step=rng.choice([1, 3, 5]), carriage=Carriage.ATTACHED, digest="a" * 64, loss=0.0
+            round=1,
+            step=rng.choice([1, 3, 5]),
+            carriage=Carriage.ATTACHED,
+            digest="a" * 64,
+            loss=0.0,
         )
         forged.insert(place + 1, extra)
 
@@ -216,5 +223,7 @@ def feed(machine: ProviderMachine, messages: list, pair: Pair) -> None:
             work = machine.work
             world, criterion = pair.worlds[Role.PROVIDER], pair.criteria[Role.PROVIDER]
             machine.handle(
-                world.train(work) if hasattr(work, "start") else world.score(work, criterion, stop_early=True)
+                world.train(work)
+                if hasattr(work, "start")
+                else world.score(work, criterion, stop_early=True)
             )

@@ -37,6 +37,7 @@ def small_settings(**changes):
             table["task"]["settings"][name] = value
         else:
             table["terms"][name] = value
+    table["terms"] = {name: v for name, v in table["terms"].items() if v is not None}
     return check_settings(table, SimulationSettings, name="test.toml")
 
 

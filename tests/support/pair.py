@@ -106,12 +106,8 @@ class Pair:
     def __post_init__(self) -> None:
         counts = {Role.LEARNER: 10, Role.PROVIDER: 40}
         self.worlds = {r: World(r, counts[r], self.seed, self.diverges) for r in Role}
-        self.criteria = {
-            r: Criterion.of(self.terms, r, own_samples=counts[r]) for r in Role
-        }
-        self.learner = LearnerMachine(
-            self.terms, own_samples=10, minimum_gain=self.minimum_gain
-        )
+        self.criteria = {r: Criterion.of(self.terms, r, own_samples=counts[r]) for r in Role}
+        self.learner = LearnerMachine(self.terms, own_samples=10, minimum_gain=self.minimum_gain)
         self.provider = ProviderMachine(self.terms, own_samples=40)
 
     def machine(self, role: Role) -> LearnerMachine | ProviderMachine:

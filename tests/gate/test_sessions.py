@@ -1,0 +1,181 @@
+"""Two whole gates without sockets: crashes and losses at any instant change nothing."""
+
+import random
+
+import pytest
+from house import House, small_spec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pair import Pair, agreement
+
+from assistlearn.errors import BundleError, PeerProtocolError, QuotaError, TensorError
+from assistlearn.ledger import verify_ledger
+from protocols.events import Started
+from protocols.messages import Status
+from protocols.provider import ProviderState
+from protocols.roles import Role
+
+MIXED = settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@pytest.fixture
+def house(tmp_path):
+    made = House(tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_session_ends_with_every_round_made_and_both_ledgers_whole(house):
+    results = house.run()
+
+    assert len(results) == 3
+    for role, party in house.parties.items():
+        party.session.close("completed")
+        party.ledger.write_head(party.identity)
+        peer = house.parties[role.peer].identity.card
+        party.die()
+        report = verify_ledger(party.root / "ledger.sqlite", own=party.identity.card, peer=peer)
+        assert report.verified_notes > 20
+
+
+@given(seed=st.integers(0, 10**9))
+@MIXED
+def test_crashes_and_cuts_at_any_instant_change_no_result(tmp_path_factory, seed):
+    rng = random.Random(seed)
+    calm = House(tmp_path_factory.mktemp("calm"), seed=7, rounds=2)
+    expected = calm.run()
+    rough = House(tmp_path_factory.mktemp("rough"), seed=7, rounds=2)
+
+    crashes = 0
+    for _ in range(3000):
+        if rough.finished:
+            break
+        if crashes < 25 and rng.random() < 0.08:
+            crashes += 1
+            rough.cut() if rng.random() < 0.3 else rough.restart(rng.choice(list(Role)))
+        rough.step(rng.choice(list(Role)), rng.randrange(3))
+    found = rough.run()
+
+    assert crashes > 0
+    assert found == expected
+    said = [rough.parties[role].session.round_bytes(1) for role in Role]
+    assert said == [calm.parties[role].session.round_bytes(1) for role in Role]
+    calm.close()
+    rough.close()
+
+
+def test_a_crash_in_the_middle_of_a_payload_sends_only_the_rest_again(tmp_path):
+    spec = small_spec(numbers=10 << 18)  # ten pieces and a little
+    house = House(tmp_path, spec=spec, rounds=1)
+    learner = house.parties[Role.LEARNER]
+    while learner.session.work or not learner.session.machine.round:
+        learner.work()
+    house.send(Role.PROVIDER)
+    house.hear(Role.LEARNER)
+    for _ in range(8):  # status, offer and six pieces
+        house.send(Role.LEARNER)
+        house.hear(Role.PROVIDER)
+
+    house.restart(Role.PROVIDER)
+    before = learner.session.traffic.sent
+    house.send(Role.PROVIDER)
+    house.hear(Role.LEARNER)
+    house.send(Role.LEARNER)
+    house.hear(Role.PROVIDER)
+    house.send(Role.LEARNER)
+
+    last = house.wire[Role.PROVIDER][-1]
+    assert last[0] == 16
+    assert int.from_bytes(last[37:45], "big") == 6  # goes on with the seventh piece
+    assert learner.session.traffic.sent - before < 2.2 * (1 << 20)
+    house.close()
+
+
+def test_a_frame_changed_on_the_way_is_refused_and_named_in_the_ledger(tmp_path):
+    spec = small_spec(numbers=1 << 16)
+    house = House(tmp_path, spec=spec, rounds=1)
+    learner, provider = (house.parties[role] for role in Role)
+    learner.work()
+    house.send(Role.PROVIDER)
+    house.hear(Role.LEARNER)
+    for _ in range(3):
+        house.send(Role.LEARNER)
+    frames = house.wire[Role.PROVIDER]
+    piece = bytearray(frames[-1])
+    assert piece[0] == 16
+    piece[5000] ^= 1
+    frames[-1] = bytes(piece)
+    house.hear(Role.PROVIDER)
+    house.hear(Role.PROVIDER)
+
+    with pytest.raises(BundleError, match="altered") as caught:
+        house.hear(Role.PROVIDER)
+    refusal = provider.session.refuse(caught.value)
+
+    assert refusal.code == "bundle"
+    assert provider.session.closed
+    kinds = [entry.kind.value for entry in provider.ledger.entries()]
+    assert kinds[-2:] == ["refusal", "closed"]
+    assert not list((provider.root / "rounds").glob("*/spool/*.safetensors"))
+    house.close()
+
+
+def test_values_that_are_not_finite_are_stopped_by_the_sender(house):
+    learner = house.parties[Role.LEARNER]
+    spec = house.spec
+    poisoned = bytearray(spec.header + bytes(4 * spec.elements))
+    poisoned[-4:] = b"\x00\x00\xc0\x7f"
+    with learner.session.store.writer() as file:
+        file.write(poisoned)
+        name = file.commit()
+    with pytest.raises(TensorError, match="nan"):
+        learner.session.tell(Started(digest=name, loss=learner.world.loss(name)))
+
+    assert [entry.kind.value for entry in learner.ledger.entries()] == [
+        "agreement",
+        "event",
+        "event",
+    ]
+
+
+def test_nothing_beyond_the_quota_is_sealed(tmp_path):
+    house = House(tmp_path, round_bytes=20_000)
+
+    with pytest.raises(QuotaError, match="the agreement allows 20000"):
+        house.run()
+
+    house.close()
+
+
+def test_a_receiver_keeps_one_checkpoint_whatever_the_number_sampled(tmp_path):
+    house = House(tmp_path, learner_steps=80, provider_steps=80, rounds=1)
+    provider = house.parties[Role.PROVIDER]
+    most = 0
+    while provider.session.machine.state is ProviderState.RECEIVING:
+        moved = [house.step(role, action) for action in range(3) for role in Role]
+        most = max(most, len(provider.session.store.digests()))
+        if not any(moved):
+            house.heartbeat()
+
+    assert most <= 3
+    house.close()
+
+
+def test_the_same_sessions_in_memory_and_through_the_gates_give_the_same_winners(tmp_path):
+    house = House(tmp_path, seed=11)
+    winners = house.run()
+    steps = [r.step for r in house.parties[Role.LEARNER].session.machine.results]
+
+    assert len(winners) == len(steps) == 3
+    assert Pair(agreement(), seed=11).run().learner.done
+    house.close()
+
+
+def test_acknowledging_what_was_never_sent_is_refused(house):
+    session = house.parties[Role.LEARNER].session
+    claim = Status(session=bytes.fromhex(session.id), seq=4, piece=0, credit=8, resend=0)
+
+    with pytest.raises(PeerProtocolError, match="never sent"):
+        session.receive(claim)

@@ -1,0 +1,96 @@
+"""Two real parties as processes: settings that they accept, and the same models as in one."""
+
+import json
+import tomllib
+
+import pytest
+from simulating import small_settings
+
+from assistlearn.errors import PartyDirectoryError, WorkerError
+from parties.settings import PartySettings
+from parties.settings_file import check_settings
+from parties.simulate.processes import (
+    party_table,
+    run_parties,
+    run_processes,
+    session_outcome,
+    set_up_parties,
+)
+from parties.simulate.session import assisted
+from parties.simulate.sites import Sites
+from parties.simulate.toml import toml_text
+from protocols.roles import Role
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_partys_settings_file_is_one_that_a_party_accepts(role):
+    settings = small_settings(minimum_gain=0.5, model_settings={})
+    text = toml_text(party_table(settings, 7, role, port=7733))
+
+    party = check_settings(tomllib.loads(text), PartySettings, name="config.toml")
+
+    assert party.role == role
+    assert party.task.seed == 7
+    assert party.task.settings["party"] == role
+    assert party.terms.terms() == settings.terms.terms()
+    assert party.minimum_gain == (0.5 if role is Role.LEARNER else None)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"a": 1, "b": {"c": [1, 2.5, 'x"\\\n\x7f\u00e9'], "d e": {"f": True, "g": {}}}},
+        {"a": {"b": {"c": 1e-300, "d": -3, "e": []}}},
+    ],
+)
+def test_toml_is_read_back_as_it_was(value):
+    assert tomllib.loads(toml_text(value)) == value
+
+
+def test_toml_refuses_what_it_cannot_write():
+    with pytest.raises(TypeError):
+        toml_text({"a": None})
+
+
+def test_parties_are_never_set_up_over_others(tmp_path):
+    set_up_parties(small_settings(), 0, tmp_path)
+
+    with pytest.raises(PartyDirectoryError):
+        set_up_parties(small_settings(), 0, tmp_path)
+
+
+def test_a_party_that_fails_ends_the_session_with_its_own_words(tmp_path):
+    directories = set_up_parties(small_settings(), 0, tmp_path)
+    (directories[Role.PROVIDER] / "config.toml").write_text("role = 3\n")
+
+    with pytest.raises(WorkerError, match="the provider's process ended: config") as caught:
+        run_parties(directories, told=lambda *_: None)
+    assert caught.value.hint
+
+
+def test_events_survive_lines_that_are_no_events():
+    events = [{"event": "sampled", "round": 1, "step": 3, "loss": None}]
+
+    assert session_outcome(json.loads(json.dumps(events))).rounds == ()
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_same_choices_as_one(tmp_path):
+    settings = small_settings(seeds=[0])
+    sites = Sites(settings, seed=0, folder=tmp_path / "one")
+    heard = []
+
+    alone = list(assisted(sites))
+    apart = run_processes(
+        settings, 0, tmp_path / "two", told=lambda role, event: heard.append((role, event["event"]))
+    )
+
+    # equal to the last bit of a float64: the models and all losses were the same
+    assert [each.global_loss for each in apart.rounds] == [each.global_loss for each in alone]
+    assert [each.metrics for each in apart.rounds] == [each.metrics for each in alone]
+    assert [each.provider_step for each in apart.rounds] == [each.provider_step for each in alone]
+    for real, estimated in zip(apart.rounds, alone, strict=True):
+        assert real.sent_bytes == pytest.approx(estimated.sent_bytes, rel=0.1)
+        assert real.received_bytes == pytest.approx(estimated.received_bytes, rel=0.1)
+    assert (Role.PROVIDER, "finished") in heard
