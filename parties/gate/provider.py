@@ -1,37 +1,30 @@
 """The provider's gate: one listening port, any number of learners, a worker for each session."""
 
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import zmq
 
-from assistlearn.bundle import pack
-from assistlearn.checkpoints import ModelSpec
 from assistlearn.errors import (
     AssistLearnError,
-    CardError,
     FrameError,
     PartyDirectoryError,
     ProtocolError,
     RefusedByPeerError,
 )
-from assistlearn.ledger import EntryKind
 from parties.directory import PartyDirectory
 from parties.gate.duty import Duty, Report
-from parties.gate.handshake import Agreed, OwnSide, ProviderHandshake
 from parties.gate.learner import BURST, PEER_FAULTS, POLL_MS
 from parties.gate.link import ProviderPort
-from parties.gate.opening import Desk, RecordedSession
+from parties.gate.opening import Desk
+from parties.gate.reception import Counter, Reception
 from parties.gate.session import Session
 from parties.gate.walls import keep_out_of_data
 from parties.gate.worker import WorkerProcess
-from parties.secrets import SessionSecrets
 from protocols.codec import decode_frame, encode_frame
 from protocols.messages import (
-    Acceptance,
     Frame,
     Hello,
     Offer,
@@ -59,15 +52,6 @@ class Visit:
     beat: float = 0.0
 
 
-@dataclass(slots=True, kw_only=True)
-class _Counter:
-    """What the provider keeps of one learner outside sessions: its ledger and a greeting."""
-
-    desk: Desk
-    greeting: ProviderHandshake | None = None
-    secrets: SessionSecrets | None = field(default=None, repr=False)
-
-
 class ProviderGate:
     """Serves learners until it is stopped."""
 
@@ -81,7 +65,6 @@ class ProviderGate:
                 hint=f"run `assistlearn learn {directory.root}`",
             )
         self._visits: dict[str, Visit] = {}
-        self._counters: dict[str, _Counter] = {}
         self._spare: WorkerProcess | None = None
         self._served = 0
 
@@ -94,15 +77,14 @@ class ProviderGate:
         directory = self._directory
         keep_out_of_data(directory)
         with directory.locked(), ExitStack() as stack:
-            self._stack = stack
             identity = directory.identity
             directory.cards()  # complain about a damaged card before anyone calls
             self._spare = WorkerProcess(directory.root)
             stack.callback(self._stop)
-            self._described = self._spare.describe()
+            self._reception = Reception(directory, self._spare.describe(), stack)
             address = self._settings.link.listen
             assert address is not None  # settings require it of a provider
-            self._port = ProviderPort(address, identity=identity, admits=self._admits)
+            self._port = ProviderPort(address, identity=identity, admits=self._reception.admits)
             stack.callback(self._port.close)
             self._report("listening", {"address": self._port.address, "name": identity.card.name})
             while sessions is None or self._served < sessions:
@@ -128,131 +110,53 @@ class ProviderGate:
             self._look_after(visit)
         self._wait(waiting=waiting)
 
-    # Who comes in
-
-    def _admits(self, key: str) -> bool:
-        """Whether one of the cards on file has this key. Looked up anew: cards get added."""
-        try:
-            cards = self._directory.cards().values()
-        except (CardError, OSError):
-            return False  # reported when the damaged card is used, and at every start
-        return any(card.curve_public_key.decode() == key for card in cards)
-
-    def _counter(self, key: str) -> _Counter | None:
-        if key not in self._counters:
-            for card in self._directory.cards().values():
-                if card.curve_public_key.decode() == key:
-                    ledger = self._stack.enter_context(self._directory.open_ledger(card))
-                    identity = self._directory.identity
-                    # Callbacks run in reverse: the head is signed before the ledger closes.
-                    self._stack.callback(ledger.write_head, identity)
-                    self._counters[key] = _Counter(
-                        desk=Desk(
-                            directory=self._directory,
-                            identity=identity,
-                            peer=card,
-                            ledger=ledger,
-                            role=Role.PROVIDER,
-                        )
-                    )
-        return self._counters.get(key)
-
     # What is said
 
     def _hear(self, route: bytes, key: str, parts: list[Any]) -> None:
-        counter = self._counter(key)
+        counter = self._reception.counter(key)
         if counter is None:
             return  # its card was removed after it came in
         if len(parts) != 1:
-            self._blame(counter, "", FrameError(f"the learner sent {len(parts)} parts at once"))
+            self._blame(counter, FrameError(f"the learner sent {len(parts)} parts at once"))
             return
-        size = len(parts[0])
         try:
             frame = decode_frame(parts[0].buffer)
         except ProtocolError as error:
-            self._blame(counter, "", error)
+            self._blame(counter, error)
             return
         match frame:
             case Hello():
-                self._greet(counter, route, frame)
+                full = len(self._visits) >= self._settings.link.sessions
+                self._say(route, self._reception.greet(counter, frame, full=full))
             case Proposal():
                 self._agree(counter, route, frame)
-            case Offer() | Piece() | Status():
-                self._serve(counter, route, frame, frame.session.hex(), size)
-            case Refusal():
-                self._serve(counter, route, frame, frame.session.hex(), size)
+            case Offer() | Piece() | Status() | Refusal():
+                self._serve(counter, route, frame, len(parts[0]))
             case _:
-                self._blame(counter, "", FrameError(f"a learner sent {type(frame).__name__}"))
+                self._blame(counter, FrameError(f"a learner sent {type(frame).__name__}"))
 
-    def _greet(self, counter: _Counter, route: bytes, hello: Hello) -> None:
-        known = self._session_of_nonce(counter, hello.nonce)
-        secrets = None
-        if known is not None:
-            folder = self._directory.session_folder(known.agreement.session)
-            secrets = SessionSecrets.load(folder)
-        elif len(self._visits) >= self._settings.link.sessions:
-            self._say(route, Refusal(session=b"", code=RefusalCode.BUSY, field="", own="", peer=""))
-            return
-        counter.secrets = secrets or SessionSecrets.draw()
-        side = OwnSide(
-            identity=counter.desk.identity,
-            peer=counter.desk.peer,
-            terms=self._settings.terms.terms(),
-            spec=ModelSpec.parse(self._described.spec),
-            samples=self._described.samples,
-        )
-        counter.greeting = ProviderHandshake(side, hello, counter.secrets)
-        answer = counter.greeting.welcome()
-        if isinstance(answer, Refusal):
-            self._note_refusal(counter, "", f"{answer.field}: {answer.own} / {answer.peer}")
-        self._say(route, answer)
-
-    def _agree(self, counter: _Counter, route: bytes, proposal: Proposal) -> None:
-        if counter.greeting is None or counter.secrets is None:
-            return  # from before a restart: the learner will say Hello again
-        try:
-            answer = counter.greeting.accept(proposal)
-        except AssistLearnError as error:
-            self._blame(counter, "", error)
-            code = RefusalCode.PROTOCOL
-            self._say(route, Refusal(session=b"", code=code, field="", own="", peer=""))
-            return
-        if isinstance(answer, Refusal):
-            self._note_refusal(counter, "", f"{answer.field}: {answer.own} / {answer.peer}")
+    def _agree(self, counter: Counter, route: bytes, proposal: Proposal) -> None:
+        answer, session = self._reception.accept(counter, proposal)
+        if session is not None:
+            for visit in [v for v in self._visits.values() if v.desk is counter.desk]:
+                # The same learner agrees anew: what it left behind is over.
+                self._leave(visit, "given up by the learner")
+            self._report(
+                "agreed",
+                {
+                    "session": session.id,
+                    "learner": counter.name,
+                    "rounds": session.agreement.rounds,
+                },
+            )
+            self._admit(counter.desk, session, route)
+        if answer is not None:
             self._say(route, answer)
-            return
-        session = answer.agreement.session
-        recorded = counter.desk.recorded().get(session)
-        if recorded is None:
-            self._begin(counter, route, answer)
-            self._say(route, Acceptance(note=answer.note))
-        else:
-            self._say(route, Acceptance(note=recorded.note))
-
-    def _begin(self, counter: _Counter, route: bytes, agreed: Agreed) -> None:
-        assert counter.secrets is not None
-        for visit in [v for v in self._visits.values() if v.desk is counter.desk]:
-            # The same learner agrees anew: what it left behind is over.
-            self._leave(visit, "given up by the learner")
-        session = counter.desk.enter(
-            agreed,
-            secrets=counter.secrets,
-            spec=ModelSpec.parse(self._described.spec),
-            samples=self._described.samples,
-        )
-        self._report(
-            "agreed",
-            {
-                "session": session.id,
-                "learner": counter.desk.peer.name,
-                "rounds": agreed.agreement.rounds,
-            },
-        )
-        self._admit(counter.desk, session, route)
 
     def _serve(
-        self, counter: _Counter, route: bytes, frame: Frame, session_id: str, size: int
+        self, counter: Counter, route: bytes, frame: Offer | Piece | Status | Refusal, size: int
     ) -> None:
+        session_id = frame.session.hex()
         visit = self._visits.get(session_id)
         if visit is None or visit.desk is not counter.desk:
             visit = self._return(counter, route, session_id)
@@ -268,12 +172,12 @@ class ProviderGate:
         except PEER_FAULTS as error:
             self._refuse(visit, error)
         except RefusedByPeerError as error:
-            self._report("refused", {"learner": counter.desk.peer.name, "why": str(error)})
+            self._report("refused", {"learner": counter.name, "why": str(error)})
             self._leave(visit, str(error))
         except AssistLearnError as error:
             self._suspend(visit, error)
 
-    def _return(self, counter: _Counter, route: bytes, session_id: str) -> Visit | None:
+    def _return(self, counter: Counter, route: bytes, session_id: str) -> Visit | None:
         """A learner is back at a session that is not in memory."""
         recorded = counter.desk.recorded().get(session_id)
         if recorded is not None and recorded.closed is None:
@@ -282,7 +186,7 @@ class ProviderGate:
                 return None
             session = counter.desk.resume(recorded)
             if session is not None and not session.closed:
-                self._report("resumed", {"session": session.id, "learner": counter.desk.peer.name})
+                self._report("resumed", {"session": session.id, "learner": counter.name})
                 return self._admit(counter.desk, session, route)
         if recorded is not None and recorded.closed == "completed":
             # It has not heard that its goodbye arrived.
@@ -386,24 +290,12 @@ class ProviderGate:
         session = bytes.fromhex(session_id)
         self._say(route, Refusal(session=session, code=code, field="", own="", peer=""))
 
-    def _blame(self, counter: _Counter, session: str, error: AssistLearnError) -> None:
-        self._note_refusal(counter, session, str(error))
-        self._report("refused", {"learner": counter.desk.peer.name, "why": str(error)})
-
-    def _note_refusal(self, counter: _Counter, session: str, why: str) -> None:
-        counter.desk.ledger.append(EntryKind.REFUSAL, session, pack(["own", "frame", why[:2000]]))
+    def _blame(self, counter: Counter, error: AssistLearnError) -> None:
+        counter.note_refusal(str(error))
+        self._report("refused", {"learner": counter.name, "why": str(error)})
 
     def _say(self, route: bytes, frame: Frame) -> None:
         self._port.send(route, encode_frame(frame))
-
-    def _session_of_nonce(self, counter: _Counter, nonce: bytes) -> RecordedSession | None:
-        wanted = nonce.hex()
-        found: Iterator[RecordedSession] = (
-            recorded
-            for recorded in counter.desk.recorded().values()
-            if recorded.agreement.learner_nonce == wanted and recorded.closed is None
-        )
-        return next(found, None)
 
     def _wait(self, *, waiting: bool) -> None:
         poller = zmq.Poller()

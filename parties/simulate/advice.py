@@ -45,8 +45,8 @@ def _next_round(results: Results) -> str:
     what = f"Round {last} changed {_name(results)} by {_amount(results, measured.mean)}{price}"
     if measured.count < ENOUGH_SEEDS or math.isnan(measured.error):
         return (
-            f"{what}, measured on {_seeds(measured.count)}: too few to say whether round {last + 1} is worth"
-            " buying; take at least 5."
+            f"{what}, measured on {_seeds(measured.count)}: too few to say whether round"
+            f" {last + 1} is worth buying; take at least 5."
         )
     low, high = measured.interval
     between = f"{what}{_interval(results, measured)}"
@@ -58,8 +58,8 @@ def _next_round(results: Results) -> str:
             " worth buying."
         )
     return (
-        f"{between}: rounds still help, and round {last + 1} can be expected to bring no more than"
-        " that; it is worth buying if that much is worth its price to you."
+        f"{between}: rounds still help. Gains mostly shrink from one to the next, so expect no"
+        f" more than that of round {last + 1}, and hold it against its price."
     )
 
 

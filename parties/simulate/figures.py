@@ -21,6 +21,7 @@ from parties.simulate.outcome import ASSISTED, LABELS
 from parties.simulate.results import Results
 
 DPI: Final = 150
+WIDE: Final = 10.0  # ratio of the largest loss to the smallest
 MAX_COLUMNS: Final = 4  # of the legend, in one line
 
 
@@ -61,6 +62,8 @@ def draw_rounds(path: Path, results: Results) -> None:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         if measure == "accuracy":
             axis.yaxis.set_major_formatter(FuncFormatter(_percent))
+        if measure == "global_loss":
+            _draw_wide(axis, results, measure)
     titles = {"accuracy": "How good the model gets", "global_loss": "What selection looks at"}
     for axis, measure in zip(axes, panels, strict=True):
         axis.set_title(titles.get(measure, measure), loc="left", fontsize=11)
@@ -122,6 +125,21 @@ def _draw_against_rounds(axis: Axes, results: Results, method: str, measure: str
         )
     elif errors.any():
         axis.errorbar(rounds, means, errors, fmt="none", ecolor=line.colour, elinewidth=0.9)
+
+
+def _draw_wide(axis: Axes, results: Results, measure: str) -> None:
+    """A log scale where one method's loss is so large that it hides all the others."""
+    means = [
+        results.spread(method, round_, measure).mean
+        for method in results.methods
+        for round_ in range(1, results.rounds + 1)
+    ]
+    if min(means) > 0 and max(means) > WIDE * min(means):
+        axis.set_yscale("log")
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_minor_locator(NullLocator())
+        axis.set_ylabel(f"{NAMES[measure]}, log scale")
 
 
 def _draw_against_cost(axis: Axes, results: Results, method: str, measure: str, cost: str) -> None:

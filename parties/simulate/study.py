@@ -11,6 +11,7 @@ from parties.simulate.advice import advice
 from parties.simulate.outcome import ASSISTED, LABELS
 from parties.simulate.results import Results, Spread, write_csv, write_json
 from parties.simulate.runs import RunSession, run_all
+from parties.version import made_with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,7 @@ def run_study(  # noqa: PLR0913  (each is one choice of the command line)
         folder / name for name in ("results.json", "results.csv", "rounds.png", "costs.png")
     )
     document, table, rounds, costs = files
-    write_json(document, results, scaled=scaled, advice=sentences)
+    write_json(document, results, scaled=scaled, advice=sentences, made_with=made_with())
     write_csv(table, results)
     # matplotlib takes a second to import: after the work, not before it
     from parties.simulate.figures import draw_costs, draw_rounds  # noqa: PLC0415
