@@ -5,6 +5,7 @@ On Debian: ``apt install dataset-fashion-mnist``. Elsewhere any folder that hold
 """
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any, Final
@@ -70,9 +71,9 @@ def _read(root: Path, name: str) -> Tensor:
             hint="apt install dataset-fashion-mnist, or set root to the folder with the files",
         ) from error
     rank = data[3] if data[:3] == bytes([0, 0, UNSIGNED_BYTES]) else 0
-    shape = tuple(np.frombuffer(data, ">u4", count=rank, offset=4).tolist())
-    if not rank or len(data) != 4 + 4 * rank + int(np.prod(shape)):
+    head = data[4 : 4 + 4 * rank]
+    shape = tuple(np.frombuffer(head[: len(head) // 4 * 4], ">u4").tolist())
+    elements = data[4 + 4 * rank :]
+    if not rank or len(shape) != rank or len(elements) != math.prod(shape):
         raise DataError(f"{root / name} is not a whole IDX file", hint="fetch the file again")
-    return torch.from_numpy(
-        np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(shape).copy()
-    )
+    return torch.from_numpy(np.frombuffer(elements, np.uint8).reshape(shape).copy())

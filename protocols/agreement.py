@@ -12,7 +12,13 @@ from enum import StrEnum
 from typing import Final, Self
 
 from assistlearn.digests import digest
-from assistlearn.errors import AgreementMismatchError, LocalProtocolError, PeerProtocolError
+from assistlearn.errors import (
+    AgreementMismatchError,
+    BudgetError,
+    LocalProtocolError,
+    PeerProtocolError,
+    ProtocolError,
+)
 from protocols.roles import Role
 from protocols.sampling import sampled_steps, split_steps
 
@@ -191,7 +197,7 @@ class Agreement:
                 hint="raise sampling_period",
             )
         if self.affordable_rounds < 1:
-            raise LocalProtocolError(
+            raise BudgetError(
                 f"the budget of {self.budget} {self.currency} does not pay for one round at"
                 f" {self.price}",
                 hint="raise budget or lower price, on both sides",
@@ -250,7 +256,7 @@ class Agreement:
             values[name] = _parsed(field.name, field.type, value)
         try:
             agreement = cls(**values)  # type: ignore[arg-type]
-        except (LocalProtocolError, ValueError) as error:
+        except (ProtocolError, ValueError) as error:
             raise PeerProtocolError(f"the peer's agreement is void: {error}") from error
         if agreement.text() != text:
             raise PeerProtocolError("the peer's agreement is not in canonical form")

@@ -9,7 +9,7 @@ from parties.settings import SimulationSettings
 from parties.settings_file import load_settings
 
 
-@click.command()
+@click.command(epilog="Example: assistlearn simulate study.toml --seeds 3")
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option(
     "--output",

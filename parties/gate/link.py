@@ -21,6 +21,7 @@ from protocols.messages import Frame
 DOMAIN: Final = "assistlearn"
 CURVE_BYTES: Final = 33  # what CURVE adds to a message
 QUEUE: Final = 64  # frames
+FRAMES_AT_ONCE: Final = 8  # then the peer is told how far we are: it waits for that to go on
 HANDSHAKE_MS: Final = 5_000
 HEARTBEAT_MS: Final = 5_000
 MONITORED: Final = (
@@ -70,12 +71,12 @@ class LearnerLink:
         return True
 
     def frames(self) -> Iterator[tuple[Frame, int]]:
-        """Frames that have arrived, with their sizes in bytes.
+        """Frames that have arrived, with their sizes in bytes; a few, as others wait for a turn.
 
         Raises:
             FrameError, PeerProtocolError: the peer sent something that is no frame.
         """
-        while True:
+        for _ in range(FRAMES_AT_ONCE):
             try:
                 message = self.socket.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:

@@ -37,7 +37,7 @@ from protocols.messages import (
 from protocols.provider import ProviderMachine
 from protocols.roles import Role
 
-MESSAGES_AT_ONCE: Final = 32  # taken in before sessions get their turn again
+MESSAGES_AT_ONCE: Final = 8  # taken in before sessions get their turn and tell how far they are
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import pytest
 from pair import agreement
 
 from assistlearn.digests import digest
-from assistlearn.errors import AgreementMismatchError, LocalProtocolError, PeerProtocolError
+from assistlearn.errors import AgreementMismatchError, PeerProtocolError, ProtocolError
 from protocols.agreement import (
     MAX_TEXT_BYTES,
     Agreement,
@@ -105,7 +105,7 @@ def test_text_in_any_other_form_is_refused(change):
     ],
 )
 def test_terms_that_make_no_agreement_are_refused_with_the_reason(changes, what):
-    with pytest.raises(LocalProtocolError, match=what):
+    with pytest.raises(ProtocolError, match=what):
         agreement(**changes)
 
 

@@ -1,0 +1,1 @@
+"""Speed and memory of the whole stack, beside what it is built from: ``make bench``."""

@@ -1,0 +1,162 @@
+"""Processes killed at any point, started again with the same command: one result, one account."""
+
+import time
+from collections import Counter
+
+import pytest
+from proxy import Proxy
+from twoparties import (
+    LEARNER,
+    PATIENCE_S,
+    PROVIDER,
+    TwoParties,
+    free_port,
+    ledger_rows,
+    recorded_events,
+    rng_of,
+)
+
+from protocols.record import decode_record
+
+LINES = 40  # entries of one party's ledger in a session of two rounds, about
+# Before any entry, during agreement, local training, transfer, selection, and at the end.
+PLACES = {
+    "gates": [("learner", 0), ("provider", 0), ("provider", 2), ("learner", 9), ("provider", 15)],
+    "late gates": [("learner", 22), ("provider", 31), ("learner", 37), ("provider", 40)],
+    "workers": [("learner", 4), ("provider", 12), ("learner", 25), ("provider", 28)],
+}
+
+
+def keep_running(parties, processes):
+    """Start again whatever ended without being done; whether the learner is."""
+    for role, process in processes.items():
+        if process.alive:
+            continue
+        if role is LEARNER and process.wait() == 0:
+            return True
+        processes[role] = parties.start(role)
+    return False
+
+
+def entries(parties, role):
+    peer = "radlab" if role is LEARNER else "clinic"
+    return len(ledger_rows(parties.home(role) / "ledger" / f"{peer}.sqlite"))
+
+
+def play(parties, plan, rng, *, kill_worker):
+    """Kill as ``plan`` says, each at the first sight of so many entries, then run to the end."""
+    processes = {role: parties.start(role) for role in (PROVIDER, LEARNER)}
+    waiting = [(LEARNER if who == "learner" else PROVIDER, at) for who, at in plan]
+    end = time.monotonic() + PATIENCE_S
+    done = 0
+    while not keep_running(parties, processes):
+        assert time.monotonic() < end, parties.root
+        role = waiting[0][0] if waiting else None
+        victims = []
+        if role and processes[role].alive and entries(parties, role) >= waiting[0][1]:
+            victims = processes[role].workers() if kill_worker else [processes[role].popen]
+        if victims:
+            time.sleep(rng.uniform(0, 0.2))
+            victims[0].kill()
+            waiting.pop(0)
+            done += 1
+        time.sleep(0.005)
+    assert processes[PROVIDER].stop() in {0, 130}
+    return done
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory):
+    """The result when nobody is killed."""
+    parties = TwoParties(tmp_path_factory.mktemp("calm"))
+    try:
+        parties.start(PROVIDER)
+        assert parties.start(LEARNER).wait() == 0
+        yield parties.result()
+    finally:
+        parties.close()
+
+
+@pytest.mark.parametrize("scenario", PLACES)
+def test_kills_at_every_phase_change_neither_result_nor_account(calm, scenario, tmp_path):
+    parties = TwoParties(tmp_path)
+    plan = PLACES[scenario]
+    try:
+        killed = play(parties, plan, rng_of(scenario), kill_worker=scenario == "workers")
+
+        assert killed >= len(plan) - 1  # the last one may come too late
+        found = parties.result()
+        assert found["sha256"] == calm["sha256"]
+        assert found["global_losses"] == calm["global_losses"]
+        check_account(parties, sessions=1)
+        check_rubbish(parties)
+    finally:
+        parties.close()
+
+
+def check_account(parties, *, sessions):
+    """Each round once on both sides, every step of it once, and both ledgers whole."""
+    for role in (LEARNER, PROVIDER):
+        rows = parties.ledger(role)
+        kinds = Counter(kind for kind, _, _ in rows)
+        assert kinds["agreement"] == sessions
+        assert kinds["closed"] == sessions
+        counts = recorded_events(rows)
+        assert counts["Sampled"] == {LEARNER: 4, PROVIDER: 6}[role]
+        said = [decode_record(body) for kind, _, body in rows if kind == "event"]
+        heard = Counter(
+            (type(each.message).__name__, each.message.round, getattr(each.message, "step", None))
+            for each in said
+            if type(each).__name__ == "Received"
+        )
+        assert set(heard.values()) == {1}
+        code, output = parties.verify(role)
+        assert code == 0, output
+    assert parties.result()["rounds"] == 2
+
+
+def check_rubbish(parties):
+    """Nothing half written and no session's secret stays behind."""
+    left = [
+        path
+        for role in (LEARNER, PROVIDER)
+        for pattern in ("**/*unfinished*", "**/*.part", "rounds/**/secrets.key")
+        for path in parties.home(role).glob(pattern)
+    ]
+    assert left == []
+
+
+def test_pieces_that_were_acknowledged_are_not_sent_again_after_kills(tmp_path):
+    port = free_port()
+    proxy = Proxy(port)
+    proxy.rate = 12e6
+    parties = TwoParties(
+        tmp_path,
+        port=port,
+        through=proxy.port,
+        terms={"rounds": 1, "learner_steps": 20, "provider_steps": 20},
+        recipe={"model_settings": {"hidden": [1000, 2000]}},
+    )
+    megabytes = (8 * 1000 + 1000 + 1000 * 2000 + 2000 + 2000 * 2 + 2) * 4 / 1e6
+    rng = rng_of("pieces")
+    # Step 0 and 20 go up, step 20 comes down: kill both gates in the middle of each.
+    plan = [("up", 0.4), ("up", 1.5), ("down", 0.5)]
+    killed = 0
+    try:
+        processes = {role: parties.start(role) for role in (PROVIDER, LEARNER)}
+        while not keep_running(parties, processes):
+            if plan and proxy.carried[plan[0][0]] / 1e6 > plan[0][1] * megabytes:
+                plan.pop(0)
+                processes[rng.choice([LEARNER, PROVIDER])].kill()
+                killed += 1
+            time.sleep(0.002)
+
+        assert killed == 3
+        # Beyond a calm run's, only what was under way: at most the credit of 24 MiB is sent
+        # again in principle, a receipt every 6 MiB in practice.
+        assert proxy.carried["up"] / 1e6 < 2 * megabytes + 2 * 7
+        assert proxy.carried["down"] / 1e6 < megabytes + 7
+        assert parties.verify(PROVIDER)[0] == parties.verify(LEARNER)[0] == 0
+    finally:
+        parties.close()
+        proxy.close()
