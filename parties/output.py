@@ -58,6 +58,15 @@ class Output:
         return self._progress_console
 
     @contextmanager
+    def waiting(self, text: str) -> Iterator[None]:
+        """Say what takes its time, on a screen; where nobody watches, say nothing."""
+        if not self.interactive:
+            yield
+            return
+        with self._progress_console.status(text):
+            yield
+
+    @contextmanager
     def progress(self, total: int, unit: str) -> Iterator["Advance"]:
         """Count ``total`` parts of long work, each called ``unit``."""
         if not self.interactive:

@@ -27,8 +27,9 @@ UNFINISHED: Final = ".unfinished-"
 class CheckpointWriter:
     """One file on its way into the store. Use as a context manager; see :meth:`commit`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool) -> None:
         self._folder = folder
+        self._durable = durable
         self._hash = hashlib.sha256()
 
     def __enter__(self) -> Self:
@@ -60,7 +61,11 @@ class CheckpointWriter:
         digest = self._hash.hexdigest()
         with disk_errors(f"write a checkpoint to {self._folder}"):
             self._file.close()
-            move_durably(self._path, self._folder / f"{digest}{SUFFIX}")
+            target = self._folder / f"{digest}{SUFFIX}"
+            if self._durable:
+                move_durably(self._path, target)
+            else:
+                self._path.replace(target)
         return digest
 
     def __exit__(
@@ -76,8 +81,16 @@ class CheckpointWriter:
 class CheckpointStore:
     """A folder of checkpoint files by digest, and a corner for files not yet complete."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+        """A store in ``folder``, which is made if absent.
+
+        Args:
+            folder: where the files are.
+            durable: whether files must survive a power cut once written. A simulation's need
+                not, and waiting for the disk is most of what small models cost there.
+        """
         self.folder = folder
+        self._durable = durable
         self._quarantine = folder / "quarantine"
         with disk_errors(f"create {self._quarantine}"):
             self._quarantine.mkdir(parents=True, exist_ok=True)
@@ -98,7 +111,7 @@ class CheckpointStore:
 
     def writer(self) -> CheckpointWriter:
         """A context that writes one file; nothing is stored unless it is committed."""
-        return CheckpointWriter(self.folder)
+        return CheckpointWriter(self.folder, durable=self._durable)
 
     def quarantine(self, name: str) -> Path:
         """Where others collect a partly received file called ``name``. May not exist yet.
@@ -134,7 +147,8 @@ class CheckpointStore:
         with disk_errors(f"delete checkpoints from {self.folder}"):
             for digest in self.digests() - set(digests):
                 self.path(digest).unlink(missing_ok=True)
-            sync_folder(self.folder)
+            if self._durable:
+                sync_folder(self.folder)
 
     def discard_unfinished(self) -> None:
         """Delete what a killed process left half written. Only while nobody else writes here."""

@@ -34,6 +34,49 @@ METADATA: Final = "optimizer"
 MODEL: Final = "model."
 
 
+class SnapshotFolder:
+    """The snapshots of one party's local training: of the last two sampled steps."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        with disk_errors(f"create {folder}"):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def save(
+        self, round_: int, start: str, step: int, model: nn.Module, optimizer: Optimizer
+    ) -> None:
+        """Keep the state after ``step`` updates; see :func:`save_snapshot`."""
+        save_snapshot(self._path(round_, start, step), model, optimizer)
+
+    def load(
+        self, round_: int, start: str, step: int, model: nn.Module, optimizer: Optimizer
+    ) -> None:
+        """Put both back to where they were after ``step`` updates.
+
+        Raises:
+            StorageError: that snapshot is not there or not sound.
+        """
+        path = self._path(round_, start, step)
+        if not path.is_file():
+            raise StorageError(
+                f"there is no snapshot of round {round_} at step {step}",
+                hint="restore the party's directory from a copy, or start a new session",
+            )
+        load_snapshot(path, model, optimizer)
+
+    def keep_only(self, round_: int, start: str, steps: tuple[int, ...]) -> None:
+        """Delete all others."""
+        kept = {self._path(round_, start, step) for step in steps}
+        with disk_errors(f"delete old snapshots from {self._folder}"):
+            for path in self._folder.glob("round-*.safetensors"):
+                if path not in kept:
+                    path.unlink(missing_ok=True)
+
+    def _path(self, round_: int, start: str, step: int) -> Path:
+        # With the start's digest, so that a folder left over from another session is no danger.
+        return self._folder / f"round-{round_}-step-{step}-from-{start[:16]}.safetensors"
+
+
 def save_snapshot(path: Path, model: nn.Module, optimizer: Optimizer) -> None:
     """Write the state of both to ``path``: atomically, and on disk before this returns.
 

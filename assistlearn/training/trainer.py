@@ -11,17 +11,16 @@ from pathlib import Path
 from torch import nn
 from torch.optim import Optimizer
 
-from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.checkpoints.spec import ModelSpec
 from assistlearn.checkpoints.store import CheckpointStore
 from assistlearn.checkpoints.tensors import load_checkpoint, same_precision, save_checkpoint
-from assistlearn.errors import StorageError, TaskError
+from assistlearn.errors import LocalProtocolError, StorageError, TaskError
 from assistlearn.losses import LocalLoss
 from assistlearn.randomness import seed_torch
 from assistlearn.task import Task
 from assistlearn.training.evaluation import evaluating, local_loss
 from assistlearn.training.noise import standard_normal
-from assistlearn.training.snapshots import load_snapshot, save_snapshot
+from assistlearn.training.snapshots import SnapshotFolder
 from assistlearn.training.user_code import user_code
 
 ROUND_OF_THE_INITIAL_MODEL = 0
@@ -61,7 +60,7 @@ class Trainer:
     Args:
         task: the user's task. Whatever it raises becomes TaskError.
         store: where checkpoints are written and looked up.
-        snapshots: folder for what resuming needs; made if absent.
+        snapshots: folder for what resuming needs; made if absent. None: cannot be resumed.
         spec: the agreed tensors, with their precision in checkpoint files.
         seed: the session's seed. Equal seeds give equal initial models on both sides.
         noise_seed: at least 16 secret bytes of this party.
@@ -74,7 +73,7 @@ class Trainer:
         task: Task,
         *,
         store: CheckpointStore,
-        snapshots: Path,
+        snapshots: Path | None,
         spec: ModelSpec,
         seed: int,
         noise_seed: bytes,
@@ -83,7 +82,7 @@ class Trainer:
     ) -> None:
         self._task = task
         self._store = store
-        self._snapshots = snapshots
+        self._snapshots = None if snapshots is None else SnapshotFolder(snapshots)
         self._spec = spec
         self._seed = seed
         self._noise_seed = noise_seed
@@ -91,8 +90,6 @@ class Trainer:
         self._party = party
         self._live: _LiveTraining | None = None
         self._spare: nn.Module | None = None  # for evaluation only
-        with disk_errors(f"create {snapshots}"):
-            snapshots.mkdir(parents=True, exist_ok=True)
 
     def initial(self) -> Sample:
         """Build the model that the first round starts from, store it and evaluate it.
@@ -147,10 +144,11 @@ class Trainer:
             self._task.train(live.model, live.optimizer, updates)
         live.step = to_step
 
-        if not last:
-            save_snapshot(self._snapshot(round_, start, to_step), live.model, live.optimizer)
+        if self._snapshots is not None and not last:
+            self._snapshots.save(round_, start, to_step, live.model, live.optimizer)
         sample = self._sample(live.model, round_=round_, step=to_step)
-        self._keep_snapshots({self._snapshot(round_, start, step) for step in (from_step, to_step)})
+        if self._snapshots is not None:
+            self._snapshots.keep_only(round_, start, (from_step, to_step))
         self._live = None if last else live
         return sample
 
@@ -197,13 +195,9 @@ class Trainer:
         with user_code("build_optimizer"):
             optimizer = self._task.build_optimizer(model)
         if step:
-            path = self._snapshot(round_, start, step)
-            if not path.is_file():
-                raise StorageError(
-                    f"there is no snapshot of round {round_} at step {step}",
-                    hint="restore the party's directory from a copy, or start a new session",
-                )
-            load_snapshot(path, model, optimizer)
+            if self._snapshots is None:
+                raise LocalProtocolError(f"no snapshots are kept, so step {step} is out of reach")
+            self._snapshots.load(round_, start, step, model, optimizer)
         return _LiveTraining(
             round_=round_, start=start, step=step, model=model, optimizer=optimizer
         )
@@ -242,13 +236,3 @@ class Trainer:
                 hint="restore the party's directory from a copy, or start a new session",
             )
         load_checkpoint(model, self._spec, self._store.path(digest))
-
-    def _snapshot(self, round_: int, start: str, step: int) -> Path:
-        # With the start's digest, so that a folder left over from another session is no danger.
-        return self._snapshots / f"round-{round_}-step-{step}-from-{start[:16]}.safetensors"
-
-    def _keep_snapshots(self, kept: set[Path]) -> None:
-        with disk_errors(f"delete old snapshots from {self._snapshots}"):
-            for path in self._snapshots.glob("round-*.safetensors"):
-                if path not in kept:
-                    path.unlink(missing_ok=True)

@@ -31,7 +31,8 @@ def show(directory: Path, entries: bool, as_json: bool) -> None:
     assert party.settings  # a party's directory, with settings in order
     told = {EntryKind.AGREEMENT, EntryKind.SENT, EntryKind.RECEIVED, EntryKind.REFUSAL}
     for peer, path in ledgers(party):
-        seen = view(party, peer, path)
+        with output.waiting("reading"):
+            seen = view(party, peer, path)
         table = Table(title=f"with {peer.name}", title_justify="left")
         for column in ("#", "when (UTC)", "session", "what"):
             table.add_column(column, no_wrap=column != "what")
@@ -88,7 +89,8 @@ def verify(directory: Path, as_json: bool) -> None:
             output.event("step", number=number, step=step)
             output.say(f"  {number}. {step}")
 
-        report, _ = verify_one(party, peer, path, passed=passed)
+        with output.waiting("checking"):
+            report, _ = verify_one(party, peer, path, passed=passed)
         output.event(
             "verified",
             ledger=str(path),

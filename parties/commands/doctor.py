@@ -19,7 +19,9 @@ def doctor(directory: Path, as_json: bool) -> None:
 
     output = Output(as_json=as_json)
     first = 0
-    for check in checks(directory):
+    with output.waiting("checking, which loads the task"):
+        found = list(checks(directory))
+    for check in found:
         output.event(
             "check",
             name=check.name,

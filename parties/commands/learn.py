@@ -23,25 +23,31 @@ def learn(directory: Path, preview: bool, again: bool, as_json: bool) -> None:
     from parties.directory import PartyDirectory  # noqa: PLC0415
     from parties.gate.learner import LearnerGate  # noqa: PLC0415
     from parties.narrate import learner_lines, stop_on_sigterm  # noqa: PLC0415
+    from parties.session_bar import session_bar  # noqa: PLC0415
 
     output = Output(as_json=as_json)
     party = PartyDirectory(directory)
     if preview:
         from parties.preview import preview_lines, previewed  # noqa: PLC0415
 
-        facts = previewed(party)
+        with output.waiting("loading the task"):
+            facts = previewed(party)
         output.event("preview", **facts)
         for line in preview_lines(facts):
             output.say(line)
         return
     stop_on_sigterm()
 
-    def report(event: str, fields: Mapping[str, Any]) -> None:
-        output.event(event, **fields)
-        for line in learner_lines(event, fields):
-            output.say(line)
+    with session_bar(output) as bar:
 
-    result = LearnerGate(party, report=report).run(again=again)
+        def report(event: str, fields: Mapping[str, Any]) -> None:
+            output.event(event, **fields)
+            if bar is not None:
+                bar.take(event, fields)
+            for line in learner_lines(event, fields):
+                output.say(line)
+
+        result = LearnerGate(party, report=report).run(again=again)
     output.event(
         "finished",
         session=result.session,

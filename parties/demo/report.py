@@ -40,9 +40,8 @@ def findings(results: Results) -> Iterator[str]:
     gained = assisted - accuracy["learner_only"]
     gap = accuracy["pooled"] - assisted
     yield (
-        f"After {_rounds(last)} the learner is {gained:+.1f} points against training alone, and"
-        f" {abs(gap):.1f} points {'below' if gap > 0 else 'above'} a model that saw both parties'"
-        " data."
+        f"After {_rounds(last)} the learner's model is {_points(gained)} than after training"
+        f" alone, and {_points(-gap)} than one that saw both parties' data."
     )
     alone = accuracy["provider_only"] - assisted
     if alone >= 0:
@@ -74,6 +73,10 @@ def _cells(made: MethodRound, *, traffic: bool = False) -> list[str]:
         format_bytes(made.received_bytes) if traffic else "",
         f"{made.seconds:.1f}",
     ]
+
+
+def _points(difference: float) -> str:
+    return f"{abs(difference):.1f} points {'better' if difference >= 0 else 'worse'}"
 
 
 def _rounds(count: int) -> str:

@@ -104,7 +104,7 @@ class LearnerGate:
                 self._find_secrets(recorded.agreement.session, recorded.agreement.learner_nonce)
                 session = desk.resume(recorded)
                 if session is not None and not session.closed:
-                    self._report("resumed", {"session": session.id, "round": session.machine.round})
+                    self._report("resumed", {"session": session.id, **session.outline})
                     return session
         return None
 
@@ -157,7 +157,7 @@ class LearnerGate:
             minimum_gain=self._settings.minimum_gain,
         )
         SessionSecrets.destroy(pending)
-        self._report("agreed", {"session": session.id, "rounds": session.agreement.rounds})
+        self._report("agreed", {"session": session.id, **session.outline})
         return session
 
     def _shake_hands(self, peer: Card, link: LearnerLink, handshake: LearnerHandshake) -> Agreed:

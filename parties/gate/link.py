@@ -5,7 +5,9 @@ without any of this. What this does is keep strangers away from our parsers and 
 Every frame is one message part; options bound its size, the queues and the handshake.
 """
 
+import ctypes
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import zmq
@@ -22,6 +24,7 @@ DOMAIN: Final = "assistlearn"
 CURVE_BYTES: Final = 33  # what CURVE adds to a message
 QUEUE: Final = 64  # frames
 FRAMES_AT_ONCE: Final = 8  # then the peer is told how far we are: it waits for that to go on
+KEPT_BYTES: Final = 32 << 20  # of freed memory, by the allocator
 HANDSHAKE_MS: Final = 5_000
 HEARTBEAT_MS: Final = 5_000
 MONITORED: Final = (
@@ -42,6 +45,7 @@ class LearnerLink:
             TransportError: the address cannot be used.
         """
         _require_curve()
+        _keep_memory()
         self._context = zmq.Context()
         self.socket = self._context.socket(zmq.DEALER)
         _limit(self.socket)
@@ -126,6 +130,7 @@ class ProviderPort:
             TransportError: the address is taken or not ours.
         """
         _require_curve()
+        _keep_memory()
         self._context = zmq.Context()
         self._doorman = ThreadAuthenticator(self._context)
         self._doorman.start()
@@ -202,3 +207,15 @@ def _require_curve() -> None:
             "this build of ZeroMQ has no CURVE",
             hint="install pyzmq from a wheel: pip install --force-reinstall pyzmq",
         )
+
+
+def _keep_memory() -> None:
+    """Let the allocator keep what frames give back: new pages for each cost more than filling it.
+
+    ZeroMQ takes and frees memory for a frame of 1 MiB some four times. Only glibc has this switch.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # M_... of malloc.h
+    with suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(trim_threshold, KEPT_BYTES)
+        mallopt(mmap_threshold, KEPT_BYTES)

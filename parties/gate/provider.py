@@ -143,11 +143,7 @@ class ProviderGate:
                 self._leave(visit, "given up by the learner")
             self._report(
                 "agreed",
-                {
-                    "session": session.id,
-                    "learner": counter.name,
-                    "rounds": session.agreement.rounds,
-                },
+                {"session": session.id, "learner": counter.name, **session.outline},
             )
             self._admit(counter.desk, session, route)
         if answer is not None:

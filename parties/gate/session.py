@@ -181,6 +181,16 @@ class Session:
         self.suspend()
         SessionSecrets.destroy(self.folder)
 
+    @property
+    def outline(self) -> dict[str, int]:
+        """How much there is to do, for people: rounds, and checkpoints of both in each."""
+        checkpoints = sum(len(self.agreement.grid(role)) for role in Role)
+        return {
+            "round": self.machine.round or 1,
+            "rounds": self.agreement.affordable_rounds,
+            "checkpoints_per_round": checkpoints,
+        }
+
     def suspend(self) -> None:
         """Let go of open files; the session can be resumed."""
         self._sender.outbound.release()
@@ -229,6 +239,11 @@ class Session:
             self.status_due = True
 
     def _refused(self, refusal: Refusal) -> None:
+        if refusal.code is RefusalCode.SUSPENDED:  # no breach: this side waits on disk as well
+            raise RefusedByPeerError(
+                "the peer stopped for now, the session can go on later",
+                hint="run the same command again: it goes on where this one stopped",
+            )
         said = pack(["peer", refusal.code.value, refusal.field, refusal.own, refusal.peer])
         self.books.record(EntryKind.REFUSAL, said)
         self.close(f"refused by the peer: {refusal.code.value}")

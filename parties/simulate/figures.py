@@ -22,6 +22,7 @@ from parties.simulate.results import Results
 
 DPI: Final = 150
 WIDE: Final = 10.0  # ratio of the largest loss to the smallest
+FEW: Final = 300.0  # below this ratio there is room for labels between powers of ten
 MAX_COLUMNS: Final = 4  # of the legend, in one line
 
 
@@ -137,7 +138,8 @@ def _draw_wide(axis: Axes, results: Results, measure: str) -> None:
     if min(means) > 0 and max(means) > WIDE * min(means):
         axis.set_yscale("log")
         axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        few = max(means) < FEW * min(means)
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,), numticks=9))
         axis.yaxis.set_minor_locator(NullLocator())
         axis.set_ylabel(f"{NAMES[measure]}, log scale")
 

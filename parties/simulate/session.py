@@ -8,11 +8,11 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
-from assistlearn.training import Trainer
 from parties.simulate.outcome import MethodRound
 from parties.simulate.sites import Sites
 from parties.simulate.traffic import Traffic
-from protocols.events import Event, Received, RoundResult, Sampled, Scored, Started, Train, Work
+from parties.work import carry_out
+from protocols.events import Event, Received, RoundResult, Started
 from protocols.learner import LearnerMachine
 from protocols.messages import CheckpointMessage, Message
 from protocols.provider import ProviderMachine
@@ -82,27 +82,6 @@ class LocalSession:
             self.traffic.count(role, message)
             if role is Role.LEARNER and isinstance(message, CheckpointMessage):
                 self._steps.setdefault((message.round, message.digest), message.step)
-
-
-def carry_out(work: Work, trainer: Trainer, criterion: Criterion) -> Event:
-    """Do what a machine wants done with the data, and say what came of it."""
-    if isinstance(work, Train):
-        sample = trainer.train(
-            round_=work.round,
-            start=work.start,
-            from_step=work.from_step,
-            to_step=work.to_step,
-            first_update=work.first_update,
-            last=work.last,
-        )
-        return Sampled(
-            step=sample.step, digest=sample.digest or "", loss=sample.loss, noise=sample.noise
-        )
-
-    def hopeless(partial: float) -> bool:
-        return criterion.global_loss(partial, work.report) >= work.best
-
-    return Scored(digest=work.digest, loss=trainer.score(work.digest, hopeless=hopeless))
 
 
 def assisted(sites: Sites, *, minimum_gain: float | None = None) -> Iterator[MethodRound]:

@@ -35,14 +35,13 @@ class Sites:
         Args:
             settings: of the simulation; its seeds are not looked at.
             seed: of the split, the initial model, the data order and all other randomness.
-            folder: for checkpoints and snapshots; may be deleted afterwards.
+            folder: for checkpoints; may be deleted afterwards.
         """
         problem = settings.task
         set_threads(problem.threads)
         use_deterministic(choose_device(problem.device))
         self.seed = seed
-        self.store = CheckpointStore(folder / "checkpoints")
-        self._folder = folder
+        self.store = CheckpointStore(folder / "checkpoints", durable=False)
         self._problem = problem
         self._imbalance = settings.split.imbalance
         self._clip = settings.terms.loss_clip
@@ -121,7 +120,7 @@ class Sites:
         return Trainer(
             task,
             store=self.store,
-            snapshots=self._folder / "snapshots" / party,
+            snapshots=None,  # an interrupted run begins anew
             spec=self.spec,
             seed=self.seed,
             # Nobody to hide from here; a fixed seed makes private losses repeatable.

@@ -7,8 +7,9 @@ from assistlearn.checkpoints.tensors import WireDType, model_spec
 from assistlearn.errors import AssistLearnError, LocalProtocolError, TaskError
 from assistlearn.randomness import seed_torch
 from assistlearn.task import Task
-from assistlearn.training import Sample, Trainer, local_loss
+from assistlearn.training import Trainer, local_loss
 from assistlearn.training.user_code import user_code
+from parties.work import carry_out
 from parties.worker.requests import (
     Begin,
     Begun,
@@ -22,7 +23,7 @@ from parties.worker.requests import (
     Request,
 )
 from protocols.agreement import Agreement, LossPrecision
-from protocols.events import Sampled, Score, Scored, Started, Train
+from protocols.events import Score, Started, Train
 from protocols.roles import Role
 from protocols.selection import Criterion
 
@@ -70,19 +71,8 @@ class WorkerService:
                 assert sample.digest is not None
                 assert sample.loss is not None
                 return Started(digest=sample.digest, loss=sample.loss)
-            case Train():
-                return sampled(
-                    self._begun().train(
-                        round_=request.round,
-                        start=request.start,
-                        from_step=request.from_step,
-                        to_step=request.to_step,
-                        first_update=request.first_update,
-                        last=request.last,
-                    )
-                )
-            case Score():
-                return self._score(request)
+            case Train() | Score():
+                return carry_out(request, self._begun(), self._criterion())
             case Measure():
                 metrics = self._begun().metrics(request.digest)
                 return Measured(digest=request.digest, metrics=tuple(metrics.items()))
@@ -97,11 +87,13 @@ class WorkerService:
                 hint="undo the change to [task], or finish the session with the old settings",
             )
         folder = self._rounds / agreement.session[:16]
+        store = CheckpointStore(folder / "spool")
+        store.discard_unfinished()  # of a worker that was killed; only we write here
         exact = agreement.loss_precision is LossPrecision.EXACT
         self._agreement = agreement
         self._trainer = Trainer(
             self._task,
-            store=CheckpointStore(folder / "spool"),
+            store=store,
             snapshots=folder / "snapshots",
             spec=spec,
             seed=self._seed,
@@ -111,15 +103,12 @@ class WorkerService:
         )
         return Begun()
 
-    def _score(self, request: Score) -> Scored:
-        assert self._agreement is not None
-        criterion = Criterion.of(self._agreement, self._role, own_samples=self._count())
-
-        def hopeless(partial_total: float) -> bool:
-            return criterion.global_loss(partial_total, request.report) >= request.best
-
-        loss = self._begun().score(request.digest, hopeless=hopeless)
-        return Scored(digest=request.digest, loss=loss)
+    def _criterion(self) -> Criterion:
+        agreement = self._agreement
+        if agreement is None:
+            raise LocalProtocolError("the worker was given no session to work on")
+        # Only scoring needs the count, and counting is an evaluation: once a worker.
+        return Criterion.of(agreement, self._role, own_samples=self._count())
 
     def _begun(self) -> Trainer:
         if self._trainer is None:
@@ -143,10 +132,3 @@ class WorkerService:
             assert loss is not None
             self._samples = loss.count
         return self._samples
-
-
-def sampled(sample: Sample) -> Sampled:
-    """What a machine is told of a sample."""
-    return Sampled(
-        step=sample.step, digest=sample.digest or "", loss=sample.loss, noise=sample.noise
-    )

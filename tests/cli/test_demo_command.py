@@ -78,8 +78,8 @@ def test_table_has_every_round_beside_what_it_is_compared_with(results):
 def test_findings_are_in_points_and_name_the_provider_alone(results):
     said = " ".join(findings(results))
 
-    assert "+19.2 points against training alone" in said
-    assert "0.8 points below a model that saw both" in said
+    assert "19.2 points better than after training alone" in said
+    assert "0.8 points worse than one that saw both" in said
     assert "The provider alone is 1.8 points better still" in said
     assert "One seed" in said
 
@@ -91,7 +91,7 @@ def test_findings_do_not_praise_the_provider_alone_where_it_is_behind():
     said = " ".join(findings(results))
 
     assert "provider alone" not in said
-    assert "1.0 points above a model that saw both" in said
+    assert "1.0 points better than one that saw both" in said
 
 
 def test_without_a_terminal_progress_is_a_few_plain_lines(capsys):

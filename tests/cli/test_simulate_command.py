@@ -88,7 +88,7 @@ def test_a_task_that_cannot_divide_its_data_is_named(config, run):
     text = config.read_text().replace("assistlearn.tasks:digits", "torch.nn:Identity")
     config.write_text(text)
 
-    code, _, err = run(config)
+    code, _, err = run(config, "--output", config.parent / "out")
 
     assert code in {10, 11}
     assert "assistlearn: hint:" in err

@@ -34,8 +34,7 @@ def real(folder):
     return TwoParties(
         folder,
         task={"factory": "parties.simulate.shares:share_of", "seed": SEED},
-        recipe={
-            "party": "",
+        shares={
             "factory": "assistlearn.tasks:digits",
             "settings": TASK_SETTINGS,
             "imbalance": IMBALANCE,

@@ -155,6 +155,8 @@ class TwoParties:
     terms: dict = field(default_factory=dict)
     recipe: dict = field(default_factory=dict)
     task: dict = field(default_factory=dict)
+    shares: dict | None = None
+    """Settings of a task that divides one data set, instead of a file and a recipe."""
     deadline_s: float = 30.0
     sessions: int = 1
     port: int = field(default_factory=free_port)
@@ -206,10 +208,11 @@ class TwoParties:
             "task": {**TASK, **self.task},
             "link": {**own_link, "deadline_s": self.deadline_s},
         }
-        recipe = {**RECIPE, **self.recipe}
-        sections["task"]["settings"] = recipe if "party" in recipe else {"train": data, **recipe}
-        if "party" in recipe:
-            sections["task"]["settings"] = {**recipe, "party": role.value}
+        sections["task"]["settings"] = (
+            {"train": data, **RECIPE, **self.recipe}
+            if self.shares is None
+            else {**self.shares, "party": role.value}
+        )
         if role is LEARNER:
             for section, changes in self.learner_extra.items():
                 sections[section] = {**sections[section], **changes}

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from training.toy import ToyTask
+from toytask import ToyTask
 
 from assistlearn.errors import TaskError
 from assistlearn.training import evaluating, local_loss

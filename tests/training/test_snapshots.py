@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 from torch.optim import Optimizer
-from training.toy import ToyTask
+from toytask import ToyTask
 
 from assistlearn.errors import StorageError, TaskError
 from assistlearn.training.snapshots import load_snapshot, save_snapshot

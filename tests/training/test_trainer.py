@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from training.toy import ToyTask
+from toytask import ToyTask
 
 from assistlearn.checkpoints import CheckpointStore
 from assistlearn.checkpoints.tensors import WireDType, load_checkpoint, model_spec

@@ -1,0 +1,137 @@
+"""Row ``training``: training inside a party, beside a plain PyTorch loop."""
+
+import copy
+import time
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.optim import SGD
+
+from assistlearn.checkpoints import CheckpointStore
+from assistlearn.checkpoints.tensors import model_spec, save_checkpoint
+from assistlearn.tasks import ShuffledEpochs
+from assistlearn.training import Trainer
+from assistlearn.training.snapshots import save_snapshot
+from experiments.bench.plan import Plan
+from experiments.bench.table import Line, Result, ratio
+from experiments.bench.toy import noise, noise_images
+
+MODEL: Final = "alexnet32"
+EXAMPLES: Final = 1024
+BATCH: Final = 64
+GOAL: Final = 1.05
+
+
+class PlainLoop:
+    """What somebody would write without this project."""
+
+    def __init__(self, folder: Path) -> None:
+        torch.manual_seed(0)
+        self.model = noise_images(model=MODEL, examples=EXAMPLES).build_model()
+        self.optimizer = SGD(self.model.parameters(), lr=0.01, momentum=0.9)
+        self.inputs, self.targets = noise(EXAMPLES, 0)
+        self.order = ShuffledEpochs(count=EXAMPLES, batch_size=BATCH, seed=0)
+        self.folder = folder
+        self.kept: dict[str, torch.Tensor] = {}
+
+    def segment(self, updates: range, *, on_disk: bool) -> float:
+        """Seconds of some updates and of keeping the checkpoint after them."""
+        started = time.perf_counter()
+        self.model.train()
+        for update in updates:
+            numbers = self.order.numbers(update)
+            outputs = self.model(self.inputs[numbers])
+            loss = nn.functional.cross_entropy(outputs, self.targets[numbers])
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+        if on_disk:
+            save_file(self.model.state_dict(), self.folder / f"{updates.stop}.safetensors")
+        else:
+            self.kept = copy.deepcopy(self.model.state_dict())
+        return time.perf_counter() - started
+
+
+def measure(plan: Plan) -> Result:
+    """Segments of either in turn."""
+    steps, repeats = (4, 2) if plan.quick else (20, 4)
+    task = noise_images(model=MODEL, examples=EXAMPLES, batch_size=BATCH)
+    store = CheckpointStore(plan.folder / "store")
+    spec = model_spec(task.build_model())
+    trainer = Trainer(
+        task,
+        store=store,
+        snapshots=plan.folder / "snapshots",
+        spec=spec,
+        seed=0,
+        noise_seed=bytes(32),
+        clip=None,
+        party="learner",
+    )
+    start = trainer.initial().digest
+    assert start is not None
+    plain = PlainLoop(plan.folder)
+    plain.segment(range(2), on_disk=False)  # warm up
+    times: dict[str, list[float]] = {"copied": [], "saved": [], "party": [], "loss": []}
+    done = 0
+    for number in range(repeats + 1):
+        updates = range(done, done + steps)
+        copied = plain.segment(updates, on_disk=False)
+        saved = plain.segment(updates, on_disk=True)
+        task.loss_seconds = 0.0
+        started = time.perf_counter()
+        trainer.train(
+            round_=1, start=start, from_step=done, to_step=done + steps, first_update=done
+        )
+        whole = time.perf_counter() - started
+        done += steps
+        if number:  # the first builds model and optimiser anew
+            found = (copied, saved, whole - task.loss_seconds, task.loss_seconds)
+            for name, value in zip(times, found, strict=True):
+                times[name].append(value)
+    return _result(plan, times, steps=steps, keeping=_keeping(plan, plain, store))
+
+
+def _result(
+    plan: Plan, times: dict[str, list[float]], *, steps: int, keeping: tuple[float, float]
+) -> Result:
+    del plan
+    over_copy, over_file = (ratio(times["party"], times[each]) for each in ("copied", "saved"))
+    megabytes = sum(p.nbytes for p in noise_images(model=MODEL).build_model().parameters()) / 1e6
+    return Result(
+        name="training",
+        title=f"{steps} updates of {MODEL}, batch {BATCH}, and the checkpoint of {megabytes:.0f} MB"
+        " after them",
+        lines=(
+            Line(what="plain loop, deep copy", unit="s", values=tuple(times["copied"])),
+            Line(what="plain loop, save_file", unit="s", values=tuple(times["saved"])),
+            Line(
+                what="Trainer.train, without the local loss",
+                unit="s",
+                values=tuple(times["party"]),
+                beside=f"{over_file:.3f} x save_file, {over_copy:.3f} x deep copy",
+                goal=f"<= {GOAL:g} x save_file",
+                holds=over_file <= GOAL,
+            ),
+            Line(
+                what=f"local loss over {EXAMPLES} examples", unit="s", values=tuple(times["loss"])
+            ),
+            Line(what="of it: checkpoint, hashed and on disk", unit="s", values=(keeping[0],)),
+            Line(what="of it: snapshot with momentum, on disk", unit="s", values=(keeping[1],)),
+        ),
+        notes=(
+            "The local loss belongs to the algorithm (every sampled model is scored by its own"
+            " party too), so it is not part of the comparison.",
+        ),
+    )
+
+
+def _keeping(plan: Plan, plain: PlainLoop, store: CheckpointStore) -> tuple[float, float]:
+    started = time.perf_counter()
+    save_checkpoint(plain.model, model_spec(plain.model), store)
+    middle = time.perf_counter()
+    save_snapshot(plan.folder / "snapshot", plain.model, plain.optimizer)
+    return middle - started, time.perf_counter() - middle
