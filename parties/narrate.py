@@ -20,6 +20,8 @@ def stop_on_sigterm() -> None:
 def learner_lines(event: str, fields: Mapping[str, Any]) -> Iterator[str]:
     """Lines for the learner's events."""
     match event:
+        case "loading":
+            yield f"loading the task {fields['task']} and its data"
         case "connecting":
             yield f"looking for {fields['peer']} at {fields['address']}"
         case "connected":
@@ -45,6 +47,8 @@ def provider_lines(event: str, fields: Mapping[str, Any]) -> Iterator[str]:
     """Lines for the provider's events."""
     who = fields.get("learner", "")
     match event:
+        case "loading":
+            yield f"loading the task {fields['task']} and its data"
         case "listening":
             yield f"{fields['name']} listens at {fields['address']}; stop with Ctrl-C"
         case "agreed":

@@ -14,7 +14,14 @@ from typing import Any, Final
 
 import click
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 QUIET_S: Final = 2.0  # work that takes less needs no progress
 PLAIN_WIDTH: Final = 120  # columns of a table where there is no terminal to ask
@@ -31,11 +38,15 @@ class Output:
         self.as_json = as_json
         self._console = plain_console(stderr=False)
         self._progress_console = plain_console(stderr=True)
+        self._bar_is_up = False
 
     def say(self, text: str) -> None:
         """One line for people; nothing where programs read."""
         if not self.as_json:
-            self._console.print(text, markup=False, soft_wrap=True)
+            # Lines must go above a bar that is up, not through it; words stay whole on a screen.
+            screen = self._console.is_terminal
+            console = self._progress_console if self._bar_is_up and screen else self._console
+            console.print(text, markup=False, soft_wrap=not screen)
 
     def show(self, renderable: RenderableType) -> None:
         """A table for people; nothing where programs read."""
@@ -58,6 +69,16 @@ class Output:
         return self._progress_console
 
     @contextmanager
+    def bar(self, *columns: ProgressColumn) -> Iterator[Progress]:
+        """A bar at the foot of the screen while the context lasts; what is said goes above it."""
+        self._bar_is_up = True
+        try:
+            with Progress(*columns, console=self._progress_console, transient=True) as progress:
+                yield progress
+        finally:
+            self._bar_is_up = False
+
+    @contextmanager
     def waiting(self, text: str) -> Iterator[None]:
         """Say what takes its time, on a screen; where nobody watches, say nothing."""
         if not self.interactive:
@@ -78,7 +99,7 @@ class Output:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
         )
-        with Progress(*columns, console=self._progress_console, transient=True) as bar:
+        with self.bar(*columns) as bar:
             task = bar.add_task(unit, total=total)
             yield Advance(
                 self, lambda text: bar.update(task, advance=1, description=text), total, unit

@@ -49,5 +49,5 @@ def session_bar(output: Output) -> Iterator[SessionBar | None]:
         yield None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=output.live_console, transient=True) as progress:
+    with output.bar(*columns) as progress:
         yield SessionBar(progress)

@@ -117,6 +117,7 @@ class LearnerGate:
             SessionSecrets.destroy(pending)
 
     def _run(self, desk: Desk, session: Session | None) -> SessionResult:
+        self._report("loading", {"task": self._settings.terms.task})
         worker = WorkerProcess(self._directory.root)
         link: LearnerLink | None = None
         try:

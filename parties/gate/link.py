@@ -6,6 +6,7 @@ Every frame is one message part; options bound its size, the queues and the hand
 """
 
 import ctypes
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final, cast
@@ -27,6 +28,7 @@ FRAMES_AT_ONCE: Final = 8  # then the peer is told how far we are: it waits for 
 KEPT_BYTES: Final = 32 << 20  # of freed memory, by the allocator
 HANDSHAKE_MS: Final = 5_000
 HEARTBEAT_MS: Final = 5_000
+REDIAL_S: Final = 0.2
 MONITORED: Final = (
     zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -57,6 +59,8 @@ class LearnerLink:
         self.socket.curve_serverkey = provider.curve_public_key
         self.monitor = self.socket.get_monitor_socket(MONITORED)
         self._provider = provider
+        self._address = address
+        self._redial_at: float | None = None
         try:
             self.socket.connect(address)
         except zmq.ZMQError as error:
@@ -92,20 +96,30 @@ class LearnerLink:
     def restored(self) -> bool:
         """Whether the connection was made, or made again, since the last look.
 
+        A handshake that broke off says nothing about the provider: ZeroMQ tries again by itself.
+
         Raises:
-            UnknownPeerError: the provider does not know our key, or is somebody else.
+            UnknownPeerError: the provider does not know our key.
         """
         connected = False
         while self.monitor.poll(0):
             event = zmq.utils.monitor.recv_monitor_message(self.monitor)["event"]
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 connected = True
-            else:
+            elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 raise UnknownPeerError(
-                    f"{self._provider.name} refused our key, or is not who its card says",
+                    f"{self._provider.name} refused our key",
                     hint="ask the provider to add your card with `assistlearn peer add`, and"
                     " compare both fingerprints by voice",
                 )
+            elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+                self._redial_at = time.monotonic() + REDIAL_S
+        if self._redial_at is not None and time.monotonic() > self._redial_at:
+            # Bytes that were altered on the way: after these ZeroMQ gives the address up.
+            self._redial_at = None
+            with suppress(zmq.ZMQError):
+                self.socket.disconnect(self._address)
+            self.socket.connect(self._address)
         return connected
 
     def close(self) -> None:

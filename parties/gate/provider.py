@@ -79,6 +79,7 @@ class ProviderGate:
         with directory.locked(), ExitStack() as stack:
             identity = directory.identity
             directory.cards()  # complain about a damaged card before anyone calls
+            self._report("loading", {"task": self._settings.terms.task})
             self._spare = WorkerProcess(directory.root)
             stack.callback(self._stop)
             self._reception = Reception(directory, self._spare.describe(), stack)
