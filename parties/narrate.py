@@ -2,9 +2,41 @@
 
 import signal
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from parties.output import format_bytes
+
+LEARNER: Final[Mapping[str, str]] = {
+    "loading": "loading the task {task} and its data",
+    "connecting": "looking for {peer} at {address}",
+    "connected": "connected to {peer}",
+    "agreed": "both signed; rounds: up to {rounds}, session {session:.16}",
+    "resumed": "going on with session {session:.16} in round {round}",
+    "started": "the initial model's own loss is {loss:.4f}",
+    "sampled": "  round {round}: sampled at step {step}, own loss {loss_or_word}",
+    "round": (
+        "round {round}: global loss {global_loss:.4f}{figures}, {sent} sent, {received} received,"
+        " {seconds:.1f} s"
+    ),
+}
+PROVIDER: Final[Mapping[str, str]] = {
+    "loading": "loading the task {task} and its data",
+    "listening": "{name} listens at {address}; stop with Ctrl-C",
+    "agreed": "{learner}: both signed; rounds: up to {rounds}, session {session:.16}",
+    "resumed": "{learner}: going on with session {session:.16} in round {round}",
+    "sampled": "{learner}:   round {round}: sampled at step {step}",
+    "round": "{learner}: round {round} provided, {sent} sent, {received} received, {seconds:.1f} s",
+    "finished": "{learner}: done, rounds made: {rounds}",
+    "silent": "{learner}: silent for {seconds:g} s; its session waits on disk until it is back",
+    "suspended": "{learner}: stopped for now, its session waits on disk: {why}",
+    "refused": "{learner}: refused: {why}",
+}
+
+
+def lines(templates: Mapping[str, str], event: str, fields: Mapping[str, Any]) -> Iterator[str]:
+    """The line for an event, if it has one."""
+    if event in templates:
+        yield templates[event].format(**fields, **_in_words(fields))
 
 
 def stop_on_sigterm() -> None:
@@ -17,68 +49,12 @@ def stop_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
-def learner_lines(event: str, fields: Mapping[str, Any]) -> Iterator[str]:
-    """Lines for the learner's events."""
-    match event:
-        case "loading":
-            yield f"loading the task {fields['task']} and its data"
-        case "connecting":
-            yield f"looking for {fields['peer']} at {fields['address']}"
-        case "connected":
-            yield f"connected to {fields['peer']}"
-        case "agreed":
-            yield f"agreed on up to {_rounds(fields['rounds'])}, session {fields['session'][:16]}"
-        case "resumed":
-            yield f"going on with session {fields['session'][:16]} in round {fields['round']}"
-        case "started":
-            yield f"the initial model's own loss is {fields['loss']:.4f}"
-        case "sampled":
-            loss = "diverged" if fields["loss"] is None else f"own loss {fields['loss']:.4f}"
-            yield f"  round {fields['round']}: sampled at step {fields['step']}, {loss}"
-        case "round":
-            yield (
-                f"round {fields['round']}: global loss {fields['global_loss']:.4f}"
-                f"{_figures(fields['metrics'])}, {format_bytes(fields['bytes_sent'])} sent,"
-                f" {format_bytes(fields['bytes_received'])} received, {fields['seconds']:.1f} s"
-            )
-
-
-def provider_lines(event: str, fields: Mapping[str, Any]) -> Iterator[str]:
-    """Lines for the provider's events."""
-    who = fields.get("learner", "")
-    match event:
-        case "loading":
-            yield f"loading the task {fields['task']} and its data"
-        case "listening":
-            yield f"{fields['name']} listens at {fields['address']}; stop with Ctrl-C"
-        case "agreed":
-            yield f"{who}: agreed on up to {_rounds(fields['rounds'])}, {fields['session'][:16]}"
-        case "resumed":
-            yield f"{who}: going on with session {fields['session'][:16]}"
-        case "sampled":
-            yield f"{who}:   round {fields['round']}: sampled at step {fields['step']}"
-        case "round":
-            yield (
-                f"{who}: round {fields['round']} provided, {format_bytes(fields['bytes_sent'])}"
-                f" sent, {format_bytes(fields['bytes_received'])} received,"
-                f" {fields['seconds']:.1f} s"
-            )
-        case "finished":
-            yield f"{who}: done after {_rounds(fields['rounds'])}"
-        case "silent":
-            yield (
-                f"{who}: nothing heard for {fields['seconds']:g} s; its session waits on disk"
-                " until it comes back"
-            )
-        case "suspended":
-            yield f"{who}: stopped for now, the session waits on disk: {fields['why']}"
-        case "refused":
-            yield f"{who}: refused: {fields['why']}"
-
-
-def _rounds(count: int) -> str:
-    return f"{count} round{'' if count == 1 else 's'}"
-
-
-def _figures(metrics: Mapping[str, float]) -> str:
-    return "".join(f", {name} {value:.3f}" for name, value in metrics.items())
+def _in_words(fields: Mapping[str, Any]) -> dict[str, str]:
+    loss = fields.get("loss")
+    metrics = fields.get("metrics", {})
+    return {
+        "loss_or_word": f"{loss:.4f}" if loss is not None else "not finite: diverged",
+        "figures": "".join(f", {name} {value:.3f}" for name, value in metrics.items()),
+        "sent": format_bytes(fields.get("bytes_sent", 0)),
+        "received": format_bytes(fields.get("bytes_received", 0)),
+    }

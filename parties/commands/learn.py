@@ -22,7 +22,7 @@ def learn(directory: Path, preview: bool, again: bool, as_json: bool) -> None:
     """
     from parties.directory import PartyDirectory  # noqa: PLC0415
     from parties.gate.learner import LearnerGate  # noqa: PLC0415
-    from parties.narrate import learner_lines, stop_on_sigterm  # noqa: PLC0415
+    from parties.narrate import LEARNER, lines, stop_on_sigterm  # noqa: PLC0415
     from parties.session_bar import session_bar  # noqa: PLC0415
 
     output = Output(as_json=as_json)
@@ -44,7 +44,7 @@ def learn(directory: Path, preview: bool, again: bool, as_json: bool) -> None:
             output.event(event, **fields)
             if bar is not None:
                 bar.take(event, fields)
-            for line in learner_lines(event, fields):
+            for line in lines(LEARNER, event, fields):
                 output.say(line)
 
         result = LearnerGate(party, report=report).run(again=again)

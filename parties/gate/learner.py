@@ -179,7 +179,8 @@ class LearnerGate:
                     return answer
                 if answer is not None:
                     outgoing = encode_frame(answer)
-            pulse.check(f"nobody answered at {self._settings.link.provider}")
+            address = self._settings.link.provider
+            pulse.check(f"nobody answered at {address} with the key of {peer.name}")
             zmq.select([link.socket, link.monitor], [], [], POLL_MS / 1000)
 
     def _serve(self, peer: Card, session: Session, duty: Duty, link: LearnerLink) -> SessionResult:

@@ -183,7 +183,8 @@ class ProviderGate:
                 return None
             session = counter.desk.resume(recorded)
             if session is not None and not session.closed:
-                self._report("resumed", {"session": session.id, "learner": counter.name})
+                fields = {"session": session.id, "learner": counter.name, **session.outline}
+                self._report("resumed", fields)
                 return self._admit(counter.desk, session, route)
         if recorded is not None and recorded.closed == "completed":
             # It has not heard that its goodbye arrived.
@@ -273,7 +274,6 @@ class ProviderGate:
 
     def _leave(self, visit: Visit, reason: str) -> None:
         visit.session.close(reason)
-        visit.session.store.keep_only(())
         visit.desk.ledger.write_head(visit.desk.identity)
         self._forget(visit)
         self._served += 1

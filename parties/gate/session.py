@@ -4,6 +4,7 @@ Everything is recorded before it is acted on, and the state is what the records 
 process may end at any instant; :meth:`Session.resume` gives the same session back.
 """
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -174,12 +175,13 @@ class Session:
         return Refusal(session=bytes.fromhex(self.id), code=code, field="", own="", peer="")
 
     def close(self, reason: str) -> None:
-        """Record the end and delete the session's secrets. The result stays in the store."""
+        """Record the end, then delete the session's secrets and all that resuming needed."""
         if not self.closed:
             self.books.record(EntryKind.CLOSED, encode_record(Closed(reason=reason)))
             self.closed = True
         self.suspend()
         SessionSecrets.destroy(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)  # the secrets are gone; the rest is tidiness
 
     @property
     def outline(self) -> dict[str, int]:

@@ -45,12 +45,15 @@ class Toy:
         )
 
 
-class Printing(Toy):
-    """Shows its data on standard output."""
+class Talking(Toy):
+    """Shows its data on standard output, and as a figure for people."""
 
     def train(self, model, optimizer, steps):
         print(self.inputs[0].numpy().tobytes().hex(), flush=True)  # noqa: T201
         super().train(model, optimizer, steps)
+
+    def metrics(self, model):
+        return {self.inputs[0].numpy().tobytes().hex(): 1.0}
 
 
 class Weights(Toy):
@@ -62,29 +65,18 @@ class Weights(Toy):
             model.weight[0] = self.inputs[0]
 
 
-class Buffered(Toy):
-    """Carries a record in a buffer that the model specification lists."""
+class Buffers(Toy):
+    """Carries a record in buffers that the model specification lists."""
 
     def build_model(self):
         model = super().build_model()
         model.register_buffer("notes", torch.zeros(FEATURES))
-        return model
-
-    def train(self, model, optimizer, steps):
-        super().train(model, optimizer, steps)
-        model.notes.copy_(self.inputs[0])
-
-
-class Counters(Toy):
-    """The same in a buffer of integers, which travels as a counter."""
-
-    def build_model(self):
-        model = super().build_model()
         model.register_buffer("seen", torch.zeros(FEATURES, dtype=torch.int64))
         return model
 
     def train(self, model, optimizer, steps):
         super().train(model, optimizer, steps)
+        model.notes.copy_(self.inputs[0])
         model.seen.copy_((self.inputs[0] * 1e6).long())
 
 
@@ -94,14 +86,6 @@ class Extra(Toy):
     def train(self, model, optimizer, steps):
         super().train(model, optimizer, steps)
         model.register_buffer("extra", self.inputs[0].clone())
-
-
-class Wider(Toy):
-    """Replaces a parameter by a larger one."""
-
-    def train(self, model, optimizer, steps):
-        super().train(model, optimizer, steps)
-        model.bias = nn.Parameter(self.inputs[0].clone())
 
 
 class Huge(Toy):
@@ -120,13 +104,6 @@ class Raising(Toy):
         raise ValueError(f"cannot train on {self.inputs[0].tolist()}")
 
 
-class Metric(Toy):
-    """Reports a record as a figure and as the name of one."""
-
-    def metrics(self, model):
-        return {self.inputs[0].numpy().tobytes().hex(): float(self.inputs[0][0])}
-
-
 class Downloading(Toy):
     """Fetches something while it trains."""
 
@@ -136,19 +113,7 @@ class Downloading(Toy):
 
 KINDS = {
     kind.__name__.lower(): kind
-    for kind in (
-        Toy,
-        Printing,
-        Weights,
-        Buffered,
-        Counters,
-        Extra,
-        Wider,
-        Huge,
-        Raising,
-        Metric,
-        Downloading,
-    )
+    for kind in (Toy, Talking, Weights, Buffers, Extra, Huge, Raising, Downloading)
 }
 
 
