@@ -5,11 +5,9 @@ order, and do the work that :attr:`LearnerMachine.work` names. Which event is le
 decided by ``TRANSITIONS`` alone; SPEC.md draws its diagram from it.
 """
 
-from collections.abc import Mapping
 from enum import Enum
 from typing import Final, assert_never
 
-from assistlearn.errors import LocalProtocolError, PeerProtocolError
 from assistlearn.losses import LocalLoss
 from protocols.agreement import Agreement
 from protocols.events import Event, Received, RoundResult, Sampled, Scored, Started, Work
@@ -17,6 +15,7 @@ from protocols.messages import Carriage, CloseReason, Message, SessionClosed
 from protocols.roles import Role
 from protocols.selection import Criterion, select_checkpoint
 from protocols.trajectory import IncomingTrajectory, OutgoingTrajectory
+from protocols.turns import Transitions, states_after
 
 
 class LearnerState(Enum):
@@ -28,7 +27,7 @@ class LearnerState(Enum):
     DONE = "done"
 
 
-TRANSITIONS: Final[Mapping[LearnerState, Mapping[type[Event], tuple[LearnerState, ...]]]] = {
+TRANSITIONS: Final[Transitions[LearnerState]] = {
     LearnerState.IDLE: {Started: (LearnerState.TRAINING, LearnerState.RECEIVING)},
     LearnerState.TRAINING: {Sampled: (LearnerState.TRAINING, LearnerState.RECEIVING)},
     LearnerState.RECEIVING: {
@@ -79,10 +78,7 @@ class LearnerMachine:
             PeerProtocolError: the provider's message does not belong here. Nothing changes.
             LocalProtocolError: our own side told this out of turn. Nothing changes.
         """
-        allowed = TRANSITIONS[self.state].get(type(event))
-        if allowed is None:
-            blame = PeerProtocolError if isinstance(event, Received) else LocalProtocolError
-            raise blame(f"{type(event).__name__} is not allowed while {self.state.value}")
+        allowed = states_after(TRANSITIONS, self.state, event)
         messages = self._respond(event)
         assert self.state in allowed, f"{self.state} is not in TRANSITIONS"
         return messages

@@ -15,6 +15,7 @@ from protocols.messages import Carriage, Message, SessionClosed
 from protocols.roles import Role
 from protocols.selection import Criterion
 from protocols.trajectory import IncomingTrajectory, OutgoingTrajectory
+from protocols.turns import Transitions, states_after
 
 
 class ProviderState(Enum):
@@ -25,7 +26,7 @@ class ProviderState(Enum):
     DONE = "done"
 
 
-TRANSITIONS: Final[Mapping[ProviderState, Mapping[type[Event], tuple[ProviderState, ...]]]] = {
+TRANSITIONS: Final[Transitions[ProviderState]] = {
     ProviderState.RECEIVING: {
         Received: (
             ProviderState.RECEIVING,
@@ -66,10 +67,7 @@ class ProviderMachine:
             PeerProtocolError: the learner's message does not belong here. Nothing changes.
             LocalProtocolError: our own side told this out of turn. Nothing changes.
         """
-        allowed = TRANSITIONS[self.state].get(type(event))
-        if allowed is None:
-            blame = PeerProtocolError if isinstance(event, Received) else LocalProtocolError
-            raise blame(f"{type(event).__name__} is not allowed while {self.state.value}")
+        allowed = states_after(TRANSITIONS, self.state, event)
         messages = self._respond(event)
         assert self.state in allowed, f"{self.state} is not in TRANSITIONS"
         return messages
