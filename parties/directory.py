@@ -40,6 +40,19 @@ class PartyDirectory:
         self.rounds = root / "rounds"
         self.models = root / "models"
 
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """Everything in the directory that is ours."""
+        return (
+            self.config,
+            self.keys,
+            self.peers,
+            self.ledgers,
+            self.agreements,
+            self.rounds,
+            self.models,
+        )
+
     @cached_property
     def settings(self) -> PartySettings:
         """What ``config.toml`` says.

@@ -13,7 +13,12 @@ from typing import Any, Final
 
 NETWORK_FAMILIES: Final = {socket.AF_INET, socket.AF_INET6}
 NETWORK_EVENTS: Final = {"socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg"}
-LOOKUP_EVENTS: Final = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
+LOOKUP_EVENTS: Final = {
+    "socket.getaddrinfo",
+    "socket.gethostbyname",
+    "socket.gethostbyaddr",
+    "socket.getnameinfo",
+}
 TENSOR_MODULES: Final = {"torch", "torchvision"}
 
 
@@ -45,7 +50,7 @@ def forbid_data(paths: Iterable[Path], modules: Iterable[str]) -> None:
         if event == "import" and arguments[0] in full_names:
             raise WallError(f"the process that has the keys may not import {arguments[0]}")
         if event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
-            path = Path(os.path.abspath(os.fsdecode(arguments[0])))  # noqa: PTH100  (resolve opens)
+            path = Path(os.path.realpath(os.fsdecode(arguments[0])))  # behind links, too
             if any(path.is_relative_to(data) for data in refused):
                 raise WallError(f"the process that has the keys may not open {path}")
 

@@ -113,13 +113,16 @@ class Receiver:
             self._arrival.payload.close()
 
     def status(self, *, credit: int) -> Status:
-        """How far we are."""
+        """How far we are.
+
+        A bundle whose payload is all here, but was not handed on when a process ended, lacks its
+        last unit: that comes again, and with it the moment to hand the message on.
+        """
         unit = 0
         if self._arrival is not None:
             payload = self._payload()
-            unit = (
-                piece_count(self._arrival.header.payload) if payload is None else 1 + payload.pieces
-            )
+            count = piece_count(self._arrival.header.payload)
+            unit = count if payload is None else min(count, 1 + payload.pieces)
         return Status(
             session=bytes.fromhex(self._books.session),
             seq=self._seq,

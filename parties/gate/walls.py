@@ -10,5 +10,9 @@ def keep_out_of_data(directory: PartyDirectory) -> None:
     """Keep this process away from the data and the task that the settings name."""
     task = directory.settings.task
     values = [value for value in task.settings.values() if isinstance(value, str)]
-    paths = [Path(value) for value in values if Path(value).exists()]
-    forbid_data(paths, [task.factory.partition(":")[0]])
+    paths = [Path(value).resolve() for value in values if Path(value).exists()]
+    # A setting that is no path may still be the name of a folder: of ours, or of one around it.
+    root = directory.root.resolve()
+    ours = {path.resolve() for path in directory.parts}
+    data = [path for path in paths if not root.is_relative_to(path) and path not in ours]
+    forbid_data(data, [task.factory.partition(":")[0]])

@@ -36,7 +36,8 @@ def test_a_session_ends_with_every_round_made_and_both_ledgers_whole(house):
         party.ledger.write_head(party.identity)
         peer = house.parties[role.peer].identity.card
         party.die()
-        report = verify_ledger(party.root / "ledger.sqlite", own=party.identity.card, peer=peer)
+        path = party.directory.ledger_path(peer)
+        report = verify_ledger(path, own=party.identity.card, peer=peer)
         assert report.verified_notes > 20
 
 

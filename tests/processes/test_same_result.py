@@ -25,9 +25,7 @@ def simulated(folder):
         "split": {"imbalance": IMBALANCE},
     }
     settings = check_settings(table, SimulationSettings, name="test.toml")
-    return [
-        result for result in LocalSession(Sites(settings, seed=SEED, folder=folder)).rounds()
-    ]
+    return [result for result in LocalSession(Sites(settings, seed=SEED, folder=folder)).rounds()]
 
 
 def real(folder):

@@ -50,13 +50,15 @@ class Canaries:
 
     def search(self, places):
         """Where anything planted occurs: ``(place, needle)`` for every hit."""
-        return sorted({
-            (place, name)
-            for place, content in places
-            for view in _views(content)
-            for name, needle in self.needles.items()
-            if needle in view
-        })
+        return sorted(
+            {
+                (place, name)
+                for place, content in places
+                for view in _views(content)
+                for name, needle in self.needles.items()
+                if needle in view
+            }
+        )
 
     def _bytes(self, name, raw):
         self._add(f"{name} raw", raw)

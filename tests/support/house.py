@@ -22,6 +22,7 @@ from parties.gate.handshake import Agreed
 from parties.gate.opening import Desk
 from parties.gate.session import Session
 from parties.secrets import SessionSecrets
+from parties.setup import add_peer, make_party
 from protocols.agreement import Agreement
 from protocols.codec import decode_frame
 from protocols.events import Sampled, Score, Started, Train
@@ -58,13 +59,15 @@ class Party:
     spec: ModelSpec
     world: World
     identity: Identity = field(init=False)
+    directory: PartyDirectory = field(init=False)
+    ledger: Ledger = field(init=False)
     desk: Desk = field(init=False)
     session: Session = field(init=False)
 
     def open(self, peer: "Party") -> None:
-        self.ledger = Ledger.open(self.root / "ledger.sqlite", now_ms=lambda: 0)
+        self.ledger = self.directory.open_ledger(peer.identity.card)
         self.desk = Desk(
-            directory=PartyDirectory(self.root),
+            directory=self.directory,
             identity=self.identity,
             peer=peer.identity.card,
             ledger=self.ledger,
@@ -113,9 +116,13 @@ class House:
         """Frames on their way to a party."""
         secrets = {}
         for role, party in self.parties.items():
-            party.identity = Identity.create(party.root / "keys", name=role.value)
+            make_party(party.root, role=role, name=role.value)
+            party.directory = PartyDirectory(party.root)
+            party.identity = party.directory.identity
             secrets[role] = SessionSecrets.draw()
         learner, provider = (self.parties[role] for role in Role)
+        for party, peer in ((learner, provider), (provider, learner)):
+            add_peer(party.directory, peer.identity.card)
         self.agreement: Agreement = agreement(
             learner=learner.identity.card.fingerprint,
             provider=provider.identity.card.fingerprint,
