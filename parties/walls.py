@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterable
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,14 +45,27 @@ def forbid_data(paths: Iterable[Path], modules: Iterable[str]) -> None:
     """From now on, this process neither opens ``paths`` nor imports ``modules`` or torch."""
     refused = [path.resolve() for path in paths]
     names = TENSOR_MODULES | {module.partition(".")[0] for module in modules} - {"assistlearn"}
-    full_names = names | set(modules)
+    # The audit event for imports does not see importlib.import_module; a finder sees them all.
+    sys.meta_path.insert(0, _Refuser(frozenset(names), frozenset(names | set(modules))))
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "import" and arguments[0] in full_names:
-            raise WallError(f"the process that has the keys may not import {arguments[0]}")
         if event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
             path = Path(os.path.realpath(os.fsdecode(arguments[0])))  # behind links, too
             if any(path.is_relative_to(data) for data in refused):
                 raise WallError(f"the process that has the keys may not open {path}")
 
     sys.addaudithook(hook)
+
+
+class _Refuser(MetaPathFinder):
+    """Finds no module for anybody, and refuses to look for some."""
+
+    def __init__(self, packages: frozenset[str], modules: frozenset[str]) -> None:
+        self._packages = packages
+        self._modules = modules
+
+    def find_spec(self, fullname: str, path: object, target: object = None, /) -> None:
+        """Let other finders look, or refuse."""
+        del path, target
+        if fullname in self._modules or fullname.partition(".")[0] in self._packages:
+            raise WallError(f"the process that has the keys may not import {fullname}")

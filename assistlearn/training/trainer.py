@@ -19,6 +19,7 @@ from assistlearn.losses import LocalLoss
 from assistlearn.randomness import seed_torch
 from assistlearn.task import Task
 from assistlearn.training.evaluation import evaluating, local_loss
+from assistlearn.training.memory import release_memory
 from assistlearn.training.noise import standard_normal
 from assistlearn.training.snapshots import SnapshotFolder
 from assistlearn.training.user_code import user_code
@@ -143,6 +144,8 @@ class Trainer:
         with user_code("train"):
             self._task.train(live.model, live.optimizer, updates)
         live.step = to_step
+        live.model.zero_grad(set_to_none=True)  # a new process would have none either
+        release_memory()
 
         if self._snapshots is not None and not last:
             self._snapshots.save(round_, start, to_step, live.model, live.optimizer)
@@ -184,7 +187,9 @@ class Trainer:
             and (live.round_, live.start, live.step) == (round_, start, step)
         ):
             return live
-        self._live = live = None  # free the old model before the next one is built
+        # Free both old models before the next one is built; the spare one is not needed soon.
+        self._live = live = self._spare = None
+        release_memory()
         seed_torch(self._seed, self._party, "build", round_)
         # Always a new object, so that nothing outside its state survives from the last round:
         # a new process could not know of it.

@@ -43,8 +43,10 @@ def heading() -> str:
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     return "\n".join(
         [
-            f"{cpu}, {len(os.sched_getaffinity(0))} cores, {platform.system()}"
-            f" {platform.release()}, load {load} when begun",
+            (
+                f"{cpu}, {len(os.sched_getaffinity(0))} cores, {platform.system()}"
+                f" {platform.release()}, load {load} when begun"
+            ),
             f"Python {platform.python_version()}, {packages}, ZeroMQ {zmq.zmq_version()}",
             f"command: python -m experiments.bench {shlex.join(sys.argv[1:])}".rstrip(),
         ]

@@ -31,5 +31,5 @@ if __name__ == "__main__":
     core, mode = sys.argv.pop(1), sys.argv.pop(1)
     os.sched_setaffinity(0, {int(core)})
     if mode == "hold":
-        parties.gate.opening.Session = HeldSession  # type: ignore[misc]
+        parties.gate.opening.Session = HeldSession  # type: ignore[attr-defined]
     main()

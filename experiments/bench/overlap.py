@@ -57,8 +57,10 @@ def measure(plan: Plan) -> Result:
             ),
         ),
         notes=(
-            "Each party (gate and worker) on a core of its own. Sending while training lets the"
-            " peer score checkpoints while the next ones are trained; the second round of each"
-            " session counts.",
+            (
+                "Each party (gate and worker) on a core of its own. Sending while training lets the"
+                " peer score checkpoints while the next ones are trained; the second round of each"
+                " session counts."
+            ),
         ),
     )

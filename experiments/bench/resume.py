@@ -39,16 +39,16 @@ def measure(plan: Plan) -> Result:
         title=f"SIGKILL of a gate amid {count} checkpoints of {CHECKPOINT_MB:g} MB",
         lines=tuple(lines),
         notes=(
-            "The gate is started again at once. Pieces are sent again if they were under way: at"
-            " most the credit of 24 MiB. Where the provider dies, the learner's reconnect interval"
-            " of 0.1 to 2 s is part of the time.",
+            (
+                "The gate is started again at once. Pieces are sent again if they were under way: at"
+                " most the credit of 24 MiB. Where the provider dies, the learner's reconnect interval"
+                " of 0.1 to 2 s is part of the time."
+            ),
         ),
     )
 
 
-def killed(
-    folder: Path, models: ReadyModels, count: int, role: Role
-) -> tuple[float, float, float]:
+def killed(folder: Path, models: ReadyModels, count: int, role: Role) -> tuple[float, float, float]:
     """MiB sent again, seconds until bytes move, seconds of them until the process runs."""
     directories = set_up_parties(
         folder,
@@ -88,7 +88,7 @@ def _again(sender: ReadyGate) -> float:
     pieces = _pieces(sender, "sent")
     times = Counter((each["seq"], each["index"]) for each in pieces)
     sizes = {(each["seq"], each["index"]): each["size"] for each in pieces}
-    return sum((n - 1) * sizes[place] for place, n in times.items()) / MIB
+    return float(sum((n - 1) * sizes[place] for place, n in times.items())) / MIB
 
 
 def _pieces(gate: ReadyGate, way: str) -> Sequence[LogLine]:

@@ -123,8 +123,10 @@ def _result(
             Line(what="of it: snapshot with momentum, on disk", unit="s", values=(keeping[1],)),
         ),
         notes=(
-            "The local loss belongs to the algorithm (every sampled model is scored by its own"
-            " party too), so it is not part of the comparison.",
+            (
+                "The local loss belongs to the algorithm (every sampled model is scored by its own"
+                " party too), so it is not part of the comparison."
+            ),
         ),
     )
 

@@ -9,12 +9,12 @@ import zmq
 from assistlearn.bundle import Card
 from assistlearn.checkpoints import ModelSpec
 from assistlearn.errors import (
-    AssistLearnError,
     BundleError,
     FrameError,
     LinkLostError,
     PartyDirectoryError,
     PeerProtocolError,
+    ProtocolError,
     QuotaError,
     TensorError,
 )
@@ -30,7 +30,6 @@ from parties.gate.worker import WorkerProcess
 from parties.secrets import SessionSecrets
 from parties.worker.requests import Described
 from protocols.codec import encode_frame
-from protocols.messages import Frame
 from protocols.roles import Role
 
 PEER_FAULTS: Final = (PeerProtocolError, BundleError, TensorError, QuotaError, FrameError)
@@ -149,7 +148,11 @@ class LearnerGate:
             samples=described.samples,
         )
         handshake = LearnerHandshake(side, secrets)
-        agreed = self._shake_hands(desk.peer, link, handshake)
+        try:
+            agreed = self._shake_hands(desk.peer, link, handshake)
+        except (ProtocolError, BundleError) as error:
+            desk.note_refusal(str(error))
+            raise
         session = desk.enter(
             agreed,
             secrets=secrets,
@@ -184,6 +187,15 @@ class LearnerGate:
             zmq.select([link.socket, link.monitor], [], [], POLL_MS / 1000)
 
     def _serve(self, peer: Card, session: Session, duty: Duty, link: LearnerLink) -> SessionResult:
+        try:
+            return self._serve_on(peer, session, duty, link)
+        except PEER_FAULTS as error:
+            link.send(encode_frame(session.refuse(error)))
+            raise
+
+    def _serve_on(
+        self, peer: Card, session: Session, duty: Duty, link: LearnerLink
+    ) -> SessionResult:
         result: SessionResult | None = None
         pulse = self._pulse()
         beat = 0.0
@@ -194,10 +206,10 @@ class LearnerGate:
                 if restored_before or session.traffic.sent == 0:
                     self._report("connected", {"peer": peer.name})
                 restored_before = True
-            for frame, size in self._frames(session, link):
+            for frame, size in link.frames():
                 pulse.heard = time.monotonic()
                 session.traffic.received += size
-                self._guarded(session, link, frame)
+                session.receive(frame)
             duty.attend()
             if time.monotonic() - beat > pulse.deadline_s / 5:
                 session.status_due = True
@@ -211,23 +223,6 @@ class LearnerGate:
                 return result
             pulse.check(f"nothing came from {peer.name}")
             self._wait(duty, link, waiting=waiting)
-
-    def _frames(self, session: Session, link: LearnerLink) -> "list[tuple[Frame, int]]":
-        try:
-            return list(link.frames())
-        except PEER_FAULTS as error:
-            self._refuse(session, link, error)
-            raise
-
-    def _guarded(self, session: Session, link: LearnerLink, frame: Frame) -> None:
-        try:
-            session.receive(frame)
-        except PEER_FAULTS as error:
-            self._refuse(session, link, error)
-            raise
-
-    def _refuse(self, session: Session, link: LearnerLink, error: AssistLearnError) -> None:
-        link.send(encode_frame(session.refuse(error)))
 
     def _wait(self, duty: Duty, link: LearnerLink, *, waiting: bool) -> None:
         poller = zmq.Poller()

@@ -25,7 +25,7 @@ DOMAIN: Final = "assistlearn"
 CURVE_BYTES: Final = 33  # what CURVE adds to a message
 QUEUE: Final = 64  # frames
 FRAMES_AT_ONCE: Final = 8  # then the peer is told how far we are: it waits for that to go on
-KEPT_BYTES: Final = 32 << 20  # of freed memory, by the allocator
+KEPT_BYTES: Final = 12 << 20  # of freed memory, by the allocator
 HANDSHAKE_MS: Final = 5_000
 HEARTBEAT_MS: Final = 5_000
 REDIAL_S: Final = 0.2
@@ -178,11 +178,21 @@ class ProviderPort:
         return True
 
     def next_message(self) -> tuple[bytes, str, list[Any]] | None:
-        """Route, CURVE key and parts of the next message; none if there is none."""
+        """Route, CURVE key and parts of the next message; none if there is none.
+
+        Of a message of several parts, which is no frame of ours, two are kept.
+        """
         try:
-            route, *parts = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            route = self.socket.recv(zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return None
+        parts: list[Any] = []
+        more = route.more
+        while more:
+            part = self.socket.recv(copy=False)  # at hand: messages arrive whole
+            more = part.more
+            if len(parts) < 2:  # noqa: PLR2004  (one more than a frame has)
+                parts.append(part)
         key = str(parts[0].get("User-Id")) if parts else ""
         return route.bytes, key, parts
 

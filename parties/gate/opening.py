@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from assistlearn.bundle import Card, Identity, open_cosigned
+from assistlearn.bundle import Card, Identity, open_cosigned, pack
 from assistlearn.checkpoints import ModelSpec
 from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.ledger import EntryKind, Ledger
@@ -123,6 +123,11 @@ class Desk:
             joined=recorded.joined,
             folder=folder,
         )
+
+    def note_refusal(self, why: str) -> None:
+        """Put a refusal outside of any session on record, ours or the peer's."""
+        words = why.encode("ascii", "replace").decode()[:2000]
+        self.ledger.append(EntryKind.REFUSAL, "", pack(["own", "no session", words]))
 
     def recorded(self) -> dict[str, RecordedSession]:
         """All sessions with this peer, oldest first."""

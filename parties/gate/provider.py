@@ -23,6 +23,7 @@ from parties.gate.reception import Counter, Reception
 from parties.gate.session import Session
 from parties.gate.walls import keep_out_of_data
 from parties.gate.worker import WorkerProcess
+from parties.memory import bound_memory
 from protocols.codec import decode_frame, encode_frame
 from protocols.messages import (
     Frame,
@@ -85,6 +86,7 @@ class ProviderGate:
             self._reception = Reception(directory, self._spare.describe(), stack)
             address = self._settings.link.listen
             assert address is not None  # settings require it of a provider
+            bound_memory((512 + 256 * self._settings.link.sessions) << 20)
             self._port = ProviderPort(address, identity=identity, admits=self._reception.admits)
             stack.callback(self._port.close)
             self._report("listening", {"address": self._port.address, "name": identity.card.name})
@@ -118,7 +120,7 @@ class ProviderGate:
         if counter is None:
             return  # its card was removed after it came in
         if len(parts) != 1:
-            self._blame(counter, FrameError(f"the learner sent {len(parts)} parts at once"))
+            self._blame(counter, FrameError("the learner sent a message of several parts"))
             return
         try:
             frame = decode_frame(parts[0].buffer)
@@ -127,8 +129,8 @@ class ProviderGate:
             return
         match frame:
             case Hello():
-                full = len(self._visits) >= self._settings.link.sessions
-                self._say(route, self._reception.greet(counter, frame, full=full))
+                greeting = self._reception.greet(counter, frame, full=self._full_for(counter))
+                self._say(route, greeting)
             case Proposal():
                 self._agree(counter, route, frame)
             case Offer() | Piece() | Status() | Refusal():
@@ -136,8 +138,14 @@ class ProviderGate:
             case _:
                 self._blame(counter, FrameError(f"a learner sent {type(frame).__name__}"))
 
+    def _full_for(self, counter: Counter) -> bool:
+        """Whether others have all the places. A learner's own old session makes room for it."""
+        others = sum(visit.desk is not counter.desk for visit in self._visits.values())
+        return others >= self._settings.link.sessions
+
     def _agree(self, counter: Counter, route: bytes, proposal: Proposal) -> None:
-        answer, session = self._reception.accept(counter, proposal)
+        full = self._full_for(counter)
+        answer, session = self._reception.accept(counter, proposal, full=full)
         if session is not None:
             for visit in [v for v in self._visits.values() if v.desk is counter.desk]:
                 # The same learner agrees anew: what it left behind is over.
@@ -178,7 +186,7 @@ class ProviderGate:
         """A learner is back at a session that is not in memory."""
         recorded = counter.desk.recorded().get(session_id)
         if recorded is not None and recorded.closed is None:
-            if len(self._visits) >= self._settings.link.sessions:
+            if self._full_for(counter):
                 self._refuse_session(route, session_id, RefusalCode.SUSPENDED)
                 return None
             session = counter.desk.resume(recorded)

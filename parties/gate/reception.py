@@ -2,11 +2,10 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Final
 
-from assistlearn.bundle import pack
 from assistlearn.checkpoints import ModelSpec
 from assistlearn.errors import AssistLearnError, CardError
-from assistlearn.ledger import EntryKind
 from parties.directory import PartyDirectory
 from parties.gate.handshake import OwnSide, ProviderHandshake
 from parties.gate.opening import Desk, RecordedSession
@@ -16,6 +15,8 @@ from parties.worker.requests import Described
 from protocols.messages import Acceptance, Frame, Hello, Proposal, Refusal, RefusalCode
 from protocols.roles import Role
 
+MOST_REFUSALS: Final = 1000  # of one learner in a run: what a ledger holds it keeps for ever
+
 
 @dataclass(slots=True, kw_only=True)
 class Counter:
@@ -24,6 +25,7 @@ class Counter:
     desk: Desk
     greeting: ProviderHandshake | None = None
     secrets: SessionSecrets | None = field(default=None, repr=False)
+    refusals: int = 0
 
     @property
     def name(self) -> str:
@@ -31,8 +33,11 @@ class Counter:
         return self.desk.peer.name
 
     def note_refusal(self, why: str) -> None:
-        """Put a refusal outside of any session on record."""
-        self.desk.ledger.append(EntryKind.REFUSAL, "", pack(["own", "frame", why[:2000]]))
+        """Put a refusal outside of any session on record; the first thousand of a run."""
+        self.refusals += 1
+        if self.refusals > MOST_REFUSALS:
+            return
+        self.desk.note_refusal(why)
 
 
 class Reception:
@@ -101,7 +106,9 @@ class Reception:
             counter.note_refusal(f"{answer.field}: {answer.own} / {answer.peer}")
         return answer
 
-    def accept(self, counter: Counter, proposal: Proposal) -> tuple[Frame | None, Session | None]:
+    def accept(
+        self, counter: Counter, proposal: Proposal, *, full: bool
+    ) -> tuple[Frame | None, Session | None]:
         """The answer to a Proposal, and the session if it begins one.
 
         Nothing to a proposal from before a restart: the learner will say Hello again.
@@ -120,6 +127,8 @@ class Reception:
         recorded = counter.desk.recorded().get(answer.agreement.session)
         if recorded is not None:
             return Acceptance(note=recorded.note), None
+        if full:  # since the Hello, by another learner
+            return Refusal(session=b"", code=RefusalCode.BUSY, field="", own="", peer=""), None
         session = counter.desk.enter(
             answer,
             secrets=counter.secrets,

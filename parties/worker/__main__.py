@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from assistlearn.errors import AssistLearnError, LocalProtocolError
 from parties.directory import PartyDirectory
+from parties.memory import unbound_memory
 from parties.walls import forbid_network
 from parties.worker.requests import (
     LENGTH,
@@ -31,6 +32,7 @@ def main(folder: Path) -> None:
     """Answer requests until the gate closes the pipe."""
     requests_in, replies_out = _take_over_pipes()
     forbid_network()
+    unbound_memory()
     waiting: queue.Queue[Request] = queue.Queue()
     threading.Thread(target=_listen, args=(requests_in, waiting), daemon=True).start()
     try:

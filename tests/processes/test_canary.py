@@ -28,12 +28,16 @@ class Hoarder:
 
     def _watch(self):
         while not self._stop.wait(0.003):
-            for path in self.home.glob("rounds/*/spool/**/*"):
-                with suppress(OSError):
-                    inode = path.stat().st_ino
-                    if path.is_file() and inode not in self._seen:
-                        os.link(path, self.cellar / f"{len(self._seen)}-{path.name[-60:]}")
-                        self._seen.add(inode)
+            with suppress(OSError):
+                self._look()
+
+    def _look(self):
+        for path in self.home.glob("rounds/*/spool/**/*"):
+            with suppress(OSError):
+                inode = path.stat().st_ino
+                if path.is_file() and inode not in self._seen:
+                    os.link(path, self.cellar / f"{len(self._seen)}-{path.name[-60:]}")
+                    self._seen.add(inode)
 
     def close(self):
         self._stop.set()
@@ -166,27 +170,19 @@ def test_nothing_of_any_record_label_or_file_name_leaves_either_house(kind, tmp_
         world.close()
 
 
-def found_by(world, name="clinic"):
-    """Where the learner's record was found, and how it was spelled."""
-    del name
-    return world.canaries[LEARNER].search(world.places(LEARNER))
-
-
 def test_buffers_on_the_list_are_searched_in_what_the_peer_keeps(tmp_path):
     world = World(
         tmp_path / "w",
         plant=plant_arrays,
         task={"factory": "toytasks:make"},
         terms={"rounds": 1},
-        recipe={},
     )
     try:
-        world.parties.task["factory"] = "toytasks:make"
         rewrite(world, LEARNER, kind="buffers")
         rewrite(world, PROVIDER, kind="buffers")
         world.play()
 
-        hits = found_by(world)
+        hits = world.canaries[LEARNER].search(world.places(LEARNER))
 
         assert ("peer's house", "row <f4 raw") in hits
         assert ("peer's house", "row x1e+06 <i8") in hits
