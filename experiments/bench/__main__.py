@@ -7,7 +7,7 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -53,15 +53,13 @@ def heading() -> str:
     )
 
 
-def run(rows: Sequence[str], *, quick: bool, folder: Path | None) -> list[Result]:
-    """Measure rows one after another, each in a folder of its own."""
-    results = []
-    for name in rows:
-        started = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="bench-", dir=folder) as place:
-            results.append(ROWS[name](Plan(folder=Path(place), quick=quick)))
-        click.echo(f"{name}: {time.monotonic() - started:.0f} s", err=True)
-    return results
+def run(name: str, *, quick: bool, folder: Path | None) -> Result:
+    """Measure one row, in a folder of its own."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=folder) as place:
+        result = ROWS[name](Plan(folder=Path(place), quick=quick))
+    click.echo(f"{name}: {time.monotonic() - started:.0f} s", err=True)
+    return result
 
 
 @click.command()
@@ -75,11 +73,14 @@ def main(
 ) -> None:
     """Measure speed and memory of the whole stack, beside what it is built from."""
     first = heading()
-    results = run(rows or tuple(ROWS), quick=quick, folder=folder)
-    if as_markdown:
-        click.echo(markdown(results, heading=first))
-    else:
-        show(results, heading=first)
+    click.echo(first + "\n")
+    results = []
+    for name in rows or tuple(ROWS):
+        results.append(run(name, quick=quick, folder=folder))
+        if as_markdown:
+            click.echo(markdown(results[-1]))
+        else:
+            show(results[-1])
     if document is not None:
         content = {"heading": first, "rows": [asdict(result) for result in results]}
         document.write_text(json.dumps(json_safe(content), indent=1) + "\n", encoding="utf-8")

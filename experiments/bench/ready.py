@@ -163,8 +163,8 @@ def main(root: str, models_folder: str, log_path: str, *options: str) -> None:
     def make_worker(_folder: Path) -> ReadyWorker:
         return ReadyWorker(directory, models, log)
 
-    parties.gate.learner.WorkerProcess = make_worker  # type: ignore[attr-defined]
-    parties.gate.provider.WorkerProcess = make_worker  # type: ignore[attr-defined]
+    parties.gate.learner.WorkerProcess = make_worker  # type: ignore[attr-defined,assignment]
+    parties.gate.provider.WorkerProcess = make_worker  # type: ignore[attr-defined,assignment]
 
     def report(event: str, fields: Mapping[str, Any]) -> None:
         del fields

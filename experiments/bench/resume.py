@@ -40,9 +40,9 @@ def measure(plan: Plan) -> Result:
         lines=tuple(lines),
         notes=(
             (
-                "The gate is started again at once. Pieces are sent again if they were under way: at"
-                " most the credit of 24 MiB. Where the provider dies, the learner's reconnect interval"
-                " of 0.1 to 2 s is part of the time."
+                "The gate is started again at once. Pieces that were under way are sent again: at"
+                " most the credit of 24 MiB. Where the provider dies, the learner's reconnect"
+                " interval of 0.1 to 2 s is part of the time."
             ),
         ),
     )

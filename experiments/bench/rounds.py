@@ -23,9 +23,9 @@ def measure(plan: Plan) -> Result:
         lines=tuple(lines),
         notes=(
             (
-                "Real learn and provide processes on loopback. A round: step 0 by digest, train, one"
-                " checkpoint each way, both scored by both, the result measured. From the second round"
-                " on, as the first also carries the initial model."
+                "Real learn and provide processes on loopback. A round: step 0 by digest, train,"
+                " one checkpoint each way, both scored by both, the result measured. From the"
+                " second round on, as the first also carries the initial model."
             ),
             FLOWER,
         ),

@@ -1,6 +1,7 @@
 """What rows give back, and how it is printed."""
 
 import statistics
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -45,6 +46,7 @@ class Line:
         )
 
 
+PLAIN_WIDTH: Final = 120  # columns where there is no terminal to ask
 SHOWN: Final = 5  # values; of more, least and largest
 WHOLE: Final = 1000  # from here on no decimals
 
@@ -59,30 +61,24 @@ class Result:
     notes: tuple[str, ...] = ()
 
 
-def show(results: Sequence[Result], *, heading: str) -> None:
-    """Print as tables, to be looked at."""
-    console = Console()
-    console.print(heading, highlight=False)
-    for result in results:
-        table = Table(title=f"{result.name}: {result.title}", title_justify="left")
-        for name in HEADINGS:
-            table.add_column(name, overflow="fold")
-        for line in result.lines:
-            style = "red" if line.holds is False else None
-            table.add_row(*line.cells(), style=style)
-        console.print(table)
-        for note in result.notes:
-            console.print(f"  {note}", highlight=False)
+def show(result: Result) -> None:
+    """Print as a table, to be looked at."""
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    table = Table(title=f"{result.name}: {result.title}", title_justify="left")
+    for name in HEADINGS:
+        table.add_column(name, overflow="fold")
+    for line in result.lines:
+        table.add_row(*line.cells(), style="red" if line.holds is False else None)
+    console.print(table)
+    for note in result.notes:
+        console.print(f"  {note}", highlight=False)
 
 
-def markdown(results: Sequence[Result], *, heading: str) -> str:
+def markdown(result: Result) -> str:
     """The same as Markdown."""
-    parts = [heading, ""]
-    for result in results:
-        parts += [f"### {result.name}: {result.title}", "", _row(HEADINGS), _row(["---"] * 5)]
-        parts += [_row(line.cells()) for line in result.lines]
-        parts += ["", *(f"* {note}" for note in result.notes), ""]
-    return "\n".join(parts)
+    parts = [f"### {result.name}: {result.title}", "", _row(HEADINGS), _row(["---"] * 5)]
+    parts += [_row(line.cells()) for line in result.lines]
+    return "\n".join([*parts, "", *(f"* {note}" for note in result.notes), ""])
 
 
 def _row(cells: Sequence[str]) -> str:

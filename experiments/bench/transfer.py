@@ -37,9 +37,10 @@ def measure(plan: Plan) -> Result:
         ),
         notes=(
             (
-                "The stack's clock runs from the learner's first training request to the provider's:"
-                " all checkpoints sealed, signed, recorded, spooled with fsync, checked, scored. Its"
-                " processor time has every thread of the gate, ZeroMQ's included."
+                "The stack's clock runs from the learner's first training request to the"
+                " provider's: all checkpoints sealed, signed, recorded, spooled with fsync,"
+                " checked, scored. Its processor time has every thread of the gate, ZeroMQ's"
+                " included."
             ),
         ),
     )

@@ -34,6 +34,7 @@ from protocols.roles import Role
 
 PEER_FAULTS: Final = (PeerProtocolError, BundleError, TensorError, QuotaError, FrameError)
 POLL_MS: Final = 500
+BEAT_S: Final = 0.4  # the peer's deadline may be shorter than ours, but not below a second
 BURST: Final = 16  # frames handed to the socket before looking at anything else
 
 
@@ -211,7 +212,7 @@ class LearnerGate:
                 session.traffic.received += size
                 session.receive(frame)
             duty.attend()
-            if time.monotonic() - beat > pulse.deadline_s / 5:
+            if time.monotonic() - beat > min(BEAT_S, pulse.deadline_s / 5):
                 session.status_due = True
                 beat = time.monotonic()
             waiting = _send_burst(session, link)

@@ -16,7 +16,7 @@ from assistlearn.errors import (
 )
 from parties.directory import PartyDirectory
 from parties.gate.duty import Duty, Report
-from parties.gate.learner import BURST, PEER_FAULTS, POLL_MS
+from parties.gate.learner import BEAT_S, BURST, PEER_FAULTS, POLL_MS
 from parties.gate.link import ProviderPort
 from parties.gate.opening import Desk
 from parties.gate.reception import Counter, Reception
@@ -233,7 +233,7 @@ class ProviderGate:
     def _speak(self, visit: Visit) -> bool:
         """Send what may go; whether the socket is full."""
         now = time.monotonic()
-        if now - visit.beat > self._settings.link.deadline_s / 5:
+        if now - visit.beat > min(BEAT_S, self._settings.link.deadline_s / 5):
             visit.session.status_due = True
             visit.beat = now
         for _ in range(BURST):

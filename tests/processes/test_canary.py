@@ -11,6 +11,8 @@ from canaries import WORDS, Canaries
 from proxy import Proxy
 from twoparties import LEARNER, PROVIDER, TwoParties, free_port
 
+pytestmark = pytest.mark.slow
+
 FEATURES = [f"f{number}" for number in range(8)]
 
 
@@ -175,11 +177,10 @@ def test_buffers_on_the_list_are_searched_in_what_the_peer_keeps(tmp_path):
         tmp_path / "w",
         plant=plant_arrays,
         task={"factory": "toytasks:make"},
+        recipe={"kind": "buffers"},
         terms={"rounds": 1},
     )
     try:
-        rewrite(world, LEARNER, kind="buffers")
-        rewrite(world, PROVIDER, kind="buffers")
         world.play()
 
         hits = world.canaries[LEARNER].search(world.places(LEARNER))
@@ -189,16 +190,6 @@ def test_buffers_on_the_list_are_searched_in_what_the_peer_keeps(tmp_path):
         assert all(place == "peer's house" for place, _ in hits)  # and never in the clear
     finally:
         world.close()
-
-
-def rewrite(world, role, *, kind, name="clinic"):
-    """Give a party one of the toy tasks."""
-    home = world.parties.home(role) if role is PROVIDER else world.root / name
-    text = world.parties.config(role, home.name)
-    head, _, _ = text.partition("settings = ")
-    data = world.parties.data[role]
-    settings = f'settings = {{train = "{data}", kind = "{kind}"}}\n'
-    (home / "config.toml").write_text(head + settings + text[text.index("[link]") :])
 
 
 @pytest.fixture(scope="module")
@@ -215,9 +206,8 @@ def rigged(tmp_path_factory):
         terms={"rounds": 1},
     )
     try:
-        rewrite(world, PROVIDER, kind="toy")
         for kind in kinds:
-            rewrite(world, LEARNER, kind=kind, name=kind)
+            world.parties.write(LEARNER, kind, kind=kind)
         world.parties.provide()
         ended = {}
         for kind in kinds:

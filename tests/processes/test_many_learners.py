@@ -1,7 +1,11 @@
 """Several learners at one provider: at once, one after another, and one too many."""
 
+import signal
+
 import pytest
 from twoparties import LEARNER, PROVIDER, TwoParties
+
+pytestmark = pytest.mark.slow
 
 NAMES = ("ada", "bob", "cleo")
 
@@ -9,15 +13,20 @@ NAMES = ("ada", "bob", "cleo")
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory):
     """Two learners at once and a third who is turned away; then the third, alone."""
-    parties = TwoParties(tmp_path_factory.mktemp("crowd"), names=NAMES, sessions=2)
+    parties = TwoParties(
+        tmp_path_factory.mktemp("crowd"), names=NAMES, sessions=2, deadline_s=120.0
+    )
     try:
         provider = parties.provide()
         pair = {name: parties.start(LEARNER, name=name) for name in NAMES[:2]}
         for learner in pair.values():
             learner.wait_for("agreed")
+            learner.popen.send_signal(signal.SIGSTOP)  # or they would be done too soon
         third = parties.start(LEARNER, name="cleo")
-        codes = {name: learner.wait() for name, learner in pair.items()}
-        codes["refused"] = third.wait()
+        codes = {"refused": third.wait()}
+        for learner in pair.values():
+            learner.popen.send_signal(signal.SIGCONT)
+        codes |= {name: learner.wait() for name, learner in pair.items()}
         alone = parties.start(LEARNER, name="cleo")
         codes["cleo"] = alone.wait()
         provider.stop()

@@ -1,10 +1,13 @@
 """Networks that cut, freeze, slow down, slice and corrupt: the session ends the same."""
 
+import random
 import time
 
 import pytest
 from proxy import Proxy
-from twoparties import LEARNER, PROVIDER, TwoParties, free_port, rng_of
+from twoparties import LEARNER, PROVIDER, TwoParties, free_port
+
+pytestmark = pytest.mark.slow
 
 ROUNDS = 3
 
@@ -53,7 +56,7 @@ def bad(tmp_path):
 def test_connections_reset_at_random_bytes_change_nothing(bad, calm):
     expected, carried = calm
     total = sum(carried.values())
-    rng = rng_of("cuts")
+    rng = random.Random("cuts")
     # One in the first handshake, one right behind it, the others anywhere.
     bad.proxy.cuts.extend(sorted([150, 1500, *(rng.randrange(3000, total) for _ in range(8))]))
 
@@ -120,7 +123,7 @@ def test_a_provider_that_is_restarted_is_found_again_by_a_learner_that_kept_runn
     assert learner.wait() == 0
 
     assert bad.digest() == calm[0]
-    assert len(learner.named("connected")) >= 2
+    assert bad.parties.ledger(PROVIDER)[-1][0] == "closed"
 
 
 def test_nobody_at_the_address_ends_with_41_not_with_a_wrong_suspicion(tmp_path):
@@ -137,13 +140,17 @@ def test_nobody_at_the_address_ends_with_41_not_with_a_wrong_suspicion(tmp_path)
         bad.close()
 
 
-def test_deadlines_that_differ_between_the_parties_do_not_break_the_session(tmp_path, calm):
-    bad = Bad(tmp_path)
-    bad.parties.learner_extra = {"link": {"deadline_s": 2.0}}
-    path = bad.parties.home(LEARNER) / "config.toml"
-    path.write_text(bad.parties.config(LEARNER, "clinic"))
+@pytest.mark.parametrize("deadlines", [(2.0, 60.0), (60.0, 2.0)])
+def test_deadlines_that_differ_do_not_end_a_session_whose_updates_take_longer(tmp_path, deadlines):
+    parties = TwoParties(tmp_path, terms={"rounds": 1}, task={"factory": "toytasks:make"})
+    for role, seconds in zip((LEARNER, PROVIDER), deadlines, strict=True):
+        parties.deadline_s = seconds
+        parties.write(role, kind="slow")
     try:
-        assert bad.play() == 0
-        assert bad.digest() == calm[0]
+        provider, learner = parties.provide(), parties.start(LEARNER)
+
+        assert learner.wait() == 0
+        assert not provider.named("silent")
+        assert not provider.named("resumed")
     finally:
-        bad.close()
+        parties.close()

@@ -8,6 +8,8 @@ from parties.settings_file import check_settings
 from parties.simulate.session import LocalSession
 from parties.simulate.sites import Sites
 
+pytestmark = pytest.mark.slow
+
 SEED = 5
 TASK_SETTINGS = {"model": "mlp", "optimizer_settings": {"lr": 0.1}}
 IMBALANCE = 0.2
@@ -25,7 +27,7 @@ def simulated(folder):
         "split": {"imbalance": IMBALANCE},
     }
     settings = check_settings(table, SimulationSettings, name="test.toml")
-    return [result for result in LocalSession(Sites(settings, seed=SEED, folder=folder)).rounds()]
+    return list(LocalSession(Sites(settings, seed=SEED, folder=folder)).rounds())
 
 
 def real(folder):

@@ -5,6 +5,8 @@ from twoparties import LEARNER, PROVIDER, TwoParties, recorded_events
 
 from protocols.agreement import Agreement
 
+pytestmark = pytest.mark.slow
+
 CASES = {
     "rounds": ({"terms": {"rounds": 7}}, "7", "2"),
     "weighting": ({"terms": {"weighting": "parties"}}, "parties", "samples"),
@@ -22,8 +24,9 @@ def refused(tmp_path_factory):
         for field, (changes, _, _) in CASES.items():
             if field == "model":
                 settings = {"train": parties.root / "model.npz", "model": "linear"}
-                changes = {"task": {"settings": settings}}
-            parties.learner_extra = changes
+                parties.learner_extra = {"task": {"settings": settings}}
+            else:
+                parties.learner_extra = changes
             (parties.root / field / "config.toml").write_text(parties.config(LEARNER, field))
         started = {name: parties.start(LEARNER, name=name) for name in CASES}
         ended = {name: (learner.wait(), learner) for name, learner in started.items()}

@@ -10,6 +10,8 @@ import psutil
 import pytest
 from twoparties import LEARNER, PROVIDER, ROOT, SUPPORT, TwoParties, toy_data
 
+pytestmark = pytest.mark.slow
+
 WATCHER = """
 import os, sys
 
@@ -46,12 +48,6 @@ def watched(tmp_path_factory):
         task={"factory": "toytasks:make"},
         environment={"PYTHONPATH": path, "WATCH_FOLDER": str(root)},
     )
-    for role in (LEARNER, PROVIDER):
-        home = parties.home(role)
-        head, _, rest = parties.config(role, home.name).partition("settings = ")
-        data = root / f"parties/{home.name}.npz"
-        settings = f'settings = {{train = "{data}"}}\n'
-        (home / "config.toml").write_text(head + settings + rest[rest.index("[link]") :])
     seen = {"connections": [], "maps": []}
     try:
         provider, learner = parties.start(PROVIDER), parties.start(LEARNER)
@@ -111,10 +107,7 @@ def test_the_watcher_sees_what_the_other_half_does(watched):
 
 def test_a_task_that_uses_the_network_ends_with_11_and_is_told_why(tmp_path):
     parties = TwoParties(tmp_path, task={"factory": "toytasks:make"})
-    home = parties.home(LEARNER)
-    head, _, rest = parties.config(LEARNER, "clinic").partition("settings = ")
-    settings = f'settings = {{train = "{tmp_path / "clinic.npz"}", probe = "connect_out"}}\n'
-    (home / "config.toml").write_text(head + settings + rest[rest.index("[link]") :])
+    parties.write(LEARNER, probe="connect_out")
     try:
         learner = parties.start(LEARNER)
 
@@ -208,11 +201,7 @@ print(json.dumps(ended))
 
 def test_a_setting_that_happens_to_name_our_own_folder_locks_nobody_out(tmp_path):
     parties = TwoParties(tmp_path, task={"factory": "toytasks:make"})
-    home = parties.home(LEARNER)
-    head, _, rest = parties.config(LEARNER, "clinic").partition("settings = ")
-    words = f'kind = "clinic", probe = "clinic", train = "{tmp_path}"'
-    settings = f"settings = {{{words}}}\n"
-    (home / "config.toml").write_text(head + settings + rest[rest.index("[link]") :])
+    parties.write(LEARNER, kind="clinic", probe="clinic", train=tmp_path)
     try:
         learner = parties.start(LEARNER)
 

@@ -1,6 +1,6 @@
 """A learner made by hand: our keys and frames over a plain pyzmq socket, and no manners.
 
-It holds a real identity and a real spool-less session, so it can say everything that an
+It holds a real identity and a real session without a spool, so it can say everything that an
 enrolled learner can say, in any order and any number of parts.
 """
 
@@ -11,8 +11,6 @@ import zmq
 from assistlearn.bundle import (
     Card,
     Identity,
-    cosign,
-    derive_bundle_key,
     next_transcript,
     open_cosigned,
     seal_bundle,
@@ -24,7 +22,6 @@ from parties.secrets import SessionSecrets
 from protocols.codec import decode_frame, encode_frame, encode_message
 from protocols.messages import Carriage, CheckpointMessage, Offer, Refusal, Status
 
-__all__ = ["Caller", "cosign", "derive_bundle_key"]
 LIMIT_MS = 60_000
 
 

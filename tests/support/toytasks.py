@@ -1,6 +1,7 @@
 """Tasks for tests: an honest toy, and ones that try what a task must not."""
 
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -43,6 +44,15 @@ class Toy:
         return nn.functional.cross_entropy(
             model(self.inputs[rows]), self.targets[rows], reduction="none"
         )
+
+
+class Slow(Toy):
+    """Takes its time over the first updates."""
+
+    def train(self, model, optimizer, steps):
+        if steps.start == 0:
+            time.sleep(5)
+        super().train(model, optimizer, steps)
 
 
 class Talking(Toy):
@@ -113,7 +123,7 @@ class Downloading(Toy):
 
 KINDS = {
     kind.__name__.lower(): kind
-    for kind in (Toy, Talking, Weights, Buffers, Extra, Huge, Raising, Downloading)
+    for kind in (Toy, Slow, Talking, Weights, Buffers, Extra, Huge, Raising, Downloading)
 }
 
 

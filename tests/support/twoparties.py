@@ -6,7 +6,6 @@ with a limit that only stops a hang.
 
 import json
 import os
-import random
 import signal
 import socket
 import sqlite3
@@ -208,8 +207,9 @@ class TwoParties:
             "task": {**TASK, **self.task},
             "link": {**own_link, "deadline_s": self.deadline_s},
         }
+        toy = sections["task"]["factory"] == "toytasks:make"  # has settings of its own
         sections["task"]["settings"] = (
-            {"train": data, **RECIPE, **self.recipe}
+            {"train": data, **({} if toy else RECIPE), **self.recipe}
             if self.shares is None
             else {**self.shares, "party": role.value}
         )
@@ -221,6 +221,13 @@ class TwoParties:
             lines.append(f"[{section}]")
             lines += [f"{key} = {toml(value)}" for key, value in values.items()]
         return "\n".join(lines) + "\n"
+
+    def write(self, role, name=None, **recipe):
+        """Write a party's settings again, with changes to those of its task."""
+        home = self.home(role) if name is None else self.root / name
+        plain, self.recipe = self.recipe, {**self.recipe, **recipe}
+        (home / "config.toml").write_text(self.config(role, home.name))
+        self.recipe = plain
 
     def start(self, role, *arguments, name=None, environment=None):
         """Start ``provide`` or ``learn``."""
@@ -286,7 +293,3 @@ def ledger_rows(path):
 def recorded_events(rows):
     """How often each kind of event was recorded, by name; samples by round come from messages."""
     return Counter(type(decode_record(body)).__name__ for kind, _, body in rows if kind == "event")
-
-
-def rng_of(seed):
-    return random.Random(seed)
