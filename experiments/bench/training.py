@@ -54,7 +54,7 @@ class PlainLoop:
 
 
 def measure(plan: Plan) -> Result:
-    """Segments of either in turn, in one thread: two would wait for each other on a busy machine."""
+    """Segments of either in turn; in one thread, as two wait for each other on a busy machine."""
     torch.set_num_threads(1)
     steps, repeats = (4, 1) if plan.quick else (30, 3)
     task = noise_images(model=MODEL, examples=EXAMPLES, batch_size=BATCH)

@@ -200,13 +200,10 @@ class LearnerGate:
         result: SessionResult | None = None
         pulse = self._pulse()
         beat = 0.0
-        restored_before = False
         while True:
             if link.restored():
                 session.link_restored()
-                if restored_before or session.traffic.sent == 0:
-                    self._report("connected", {"peer": peer.name})
-                restored_before = True
+                self._report("connected", {"peer": peer.name})
             for frame, size in link.frames():
                 pulse.heard = time.monotonic()
                 session.traffic.received += size

@@ -2,7 +2,7 @@
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import zmq
@@ -49,6 +49,7 @@ class Visit:
     session: Session
     duty: Duty
     route: bytes
+    past_routes: set[bytes] = field(default_factory=set)
     heard: float
     beat: float = 0.0
 
@@ -167,8 +168,11 @@ class ProviderGate:
             visit = self._return(counter, route, session_id)
             if visit is None:
                 return
+        if route in visit.past_routes:
+            return  # left over from a connection that broke; what it says is out of date
         visit.heard = time.monotonic()
         if visit.route != route:
+            visit.past_routes.add(visit.route)
             visit.route = route
             visit.session.link_restored()
         visit.session.traffic.received += size

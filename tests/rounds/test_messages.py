@@ -87,7 +87,7 @@ frames = st.one_of(
         Status,
         session=octets32,
         seq=seqs,
-        piece=seqs,
+        piece=st.integers(0, 1 << 26),
         credit=st.integers(0, 99),
         resend=st.integers(0, 1),
     ),
