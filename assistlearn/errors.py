@@ -81,10 +81,21 @@ class AgreementMismatchError(ProtocolError):
     exit_code = 22
 
     def __init__(self, *, field: str, own: str, peer: str) -> None:
+        hints = {
+            "model": (
+                "compare what `assistlearn doctor DIR` says of the task on both sides: the same"
+                " architecture, inputs and classes give the same model; name all classes in"
+                " [task.settings], as one side's files may lack some"
+            ),
+            "data": (
+                "compare what `assistlearn doctor DIR` says of the data on both sides: features,"
+                " classes, their order, scaling and loss must be alike"
+            ),
+        }
         super().__init__(
             f"the terms differ in {field!r}: ours is {own!r}, the peer's is {peer!r}",
-            hint=f"settle {field!r} with the other party, then edit [terms] or [task] in"
-            " config.toml on one side",
+            hint=hints.get(field)
+            or f"settle {field!r} with the other party, then edit [terms] on one side",
         )
         self.field = field
         self.own = own

@@ -14,10 +14,20 @@ import zmq
 
 from assistlearn.bundle import SealingKey, sealing_public_key
 from assistlearn.checkpoints import ModelSpec
-from assistlearn.errors import AssistLearnError, StorageError, TransportError, UnknownPeerError
+from assistlearn.digests import digest
+from assistlearn.errors import (
+    AssistLearnError,
+    ConfigError,
+    PartyDirectoryError,
+    StorageError,
+    TransportError,
+    UnknownPeerError,
+)
 from parties.directory import PartyDirectory
+from parties.gate.handshake import check_loss, round_bytes_at_most
 from parties.gate.worker import WorkerProcess
 from parties.output import format_bytes
+from protocols.agreement import Terms
 from protocols.roles import Role
 from protocols.sampling import sampled_steps
 
@@ -124,6 +134,8 @@ def _task(directory: PartyDirectory) -> Iterator[Check]:
     terms = directory.settings.terms.terms()
     steps = max(terms.learner_steps or 0, terms.provider_steps or 0, (terms.total_steps or 1) - 1)
     grid = sampled_steps(steps, terms.sampling_period, include_last=terms.include_last)
+    yield Check(name="data", state="ok", detail=_shown(described.schema))
+    yield _check("terms", lambda: _terms(terms, described.schema, len(grid), spec))
     yield _check("disk", lambda: _disk(directory, len(grid) * spec.file_bytes))
     batch = directory.settings.task.settings.get("batch_size")
     if isinstance(batch, int) and batch * terms.sampling_period < ADVISED_EXAMPLES:
@@ -134,6 +146,27 @@ def _task(directory: PartyDirectory) -> Iterator[Check]:
             f" {ADVISED_EXAMPLES} are advised: from neighbouring models single records can be read",
             hint="raise terms.sampling_period or the batch size",
         )
+
+
+def _shown(schema: str) -> str:
+    """What must be alike on both sides, short enough to read aloud."""
+    if not schema:
+        return "the task does not say what both sides' data must have in common"
+    lines = "; ".join(line[:100] for line in schema.splitlines())
+    return f"{digest(schema.encode())[:16]} ({lines})"
+
+
+def _terms(terms: Terms, schema: str, checkpoints: int, spec: ModelSpec) -> str:
+    check_loss(terms, schema)
+    needed = round_bytes_at_most(checkpoints, spec)
+    if needed > terms.round_bytes:
+        raise ConfigError(
+            f"terms.round_bytes is {terms.round_bytes}, a round can take {needed}",
+            hint=f"set round_bytes to {needed} or more, on both sides",
+        )
+    paid = terms.rounds if terms.price == 0 else min(terms.rounds, terms.budget // terms.price)
+    limit = "" if paid == terms.rounds else f", {paid} of {terms.rounds} that the budget pays for"
+    return f"up to {paid} rounds{limit}, up to {format_bytes(needed)} a round"
 
 
 def _disk(directory: PartyDirectory, round_bytes: int) -> str:
@@ -150,6 +183,8 @@ def _disk(directory: PartyDirectory, round_bytes: int) -> str:
 
 def _link(directory: PartyDirectory) -> str:
     link = directory.settings.link
+    if _running(directory):
+        return "this party is running now, in another process"
     if link.listen is not None:
         host, port = _host_and_port(link.listen)
         try:
@@ -173,6 +208,14 @@ def _link(directory: PartyDirectory) -> str:
             hint="check that the provider is running and that no firewall is in between",
         ) from error
     return f"{link.provider} answers"
+
+
+def _running(directory: PartyDirectory) -> bool:
+    try:
+        with directory.locked():
+            return False
+    except PartyDirectoryError:
+        return True
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

@@ -27,7 +27,7 @@ COMMANDS: Final = {
     "provide": "Offer assistance to learners.",
     "learn": "Run a session and keep the best model.",
     "inspect": "Say what a file is, without secrets.",
-    "audit": "Check a ledger, or two against each other.",
+    "audit": "Show what left and what came in, and check the record of it.",
     "simulate": "Try terms on data at hand, both parties in one place.",
     "doctor": "Check this machine, these settings, this link.",
 }
@@ -133,7 +133,8 @@ def _explained(error: BaseException, arguments: Sequence[str]) -> tuple[str, str
         case AssistLearnError():
             return str(error), error.hint, error.exit_code
         case KeyboardInterrupt() | click.Abort():
-            again = shlex.join(["assistlearn", *arguments])
+            # --again would buy another session: without it the one that was begun goes on.
+            again = shlex.join(["assistlearn", *(a for a in arguments if a != "--again")])
             return "interrupted", f"type the same again to go on: {again}", INTERRUPTED
         case click.ClickException():
             context = getattr(error, "ctx", None)

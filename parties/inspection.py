@@ -26,6 +26,9 @@ def inspected(path: Path, *, entry: int | None = None) -> Inspected:
         DataError: it is none of ours.
         StorageError: it cannot be read.
     """
+    if not path.is_file():
+        what = "a directory" if path.is_dir() else "not there"
+        raise DataError(f"{path} is {what}", hint="check the path, and pass one file")
     with disk_errors(f"read {path}"), path.open("rb") as file:
         start = file.read(64)
     if start.startswith(b"SQLite format 3\0"):

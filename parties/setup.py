@@ -43,12 +43,19 @@ def read_card(given: str) -> Card:
         return Card.parse(given.strip() + "\n")
     path = Path(given)
     try:
-        return Card.parse(path.read_text(encoding="ascii"))
+        text = path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise CardError(
             f"cannot read a card from {given!r}: {getattr(error, 'strerror', None) or 'not text'}",
             hint="pass the file that the other party sent, or its one line in quotes",
         ) from error
+    if text.startswith("assistlearn-secret-key"):
+        raise CardError(
+            f"{given} is a SECRET key",
+            hint="never send it to anybody; the card is card.txt beside it. If this one came from"
+            " the other party, tell them to make new keys",
+        )
+    return Card.parse(text)
 
 
 def add_peer(directory: PartyDirectory, card: Card) -> bool:

@@ -125,6 +125,8 @@ class Agreement:
     provider_samples: int
     model: str
     """Digest of the model specification: names, shapes, dtypes of all that a checkpoint holds."""
+    data: str
+    """Digest of what both parties' data must have in common: features, classes, scaling."""
     task: str
     objective: str
     """What is exchanged and its direction; ``minimise-loss`` is the only one so far."""
@@ -277,11 +279,11 @@ class Agreement:
 
 _DIGESTS: Final = frozenset({
     "learner", "provider", "learner_nonce", "provider_nonce", "learner_sealing_key",
-    "provider_sealing_key", "model",
+    "provider_sealing_key", "model", "data",
 })  # fmt: skip
 
 
-def draw_up(terms: Terms, *, learner: Side, provider: Side, model: str) -> Agreement:
+def draw_up(terms: Terms, *, learner: Side, provider: Side, model: str, data: str) -> Agreement:
     """One side's text of the agreement, from its own settings and what both brought.
 
     Raises:
@@ -298,6 +300,7 @@ def draw_up(terms: Terms, *, learner: Side, provider: Side, model: str) -> Agree
         learner_samples=learner.samples,
         provider_samples=provider.samples,
         model=model,
+        data=data,
         task=terms.task,
         objective="minimise-loss",
         loss=terms.loss,

@@ -66,7 +66,7 @@ class Card:
         match = LINE.fullmatch(text)
         if match is None:
             raise CardError(
-                f"not a card: {text[:40]!r}",
+                f"not a card: {text[: len(TAG)]!r}...",
                 hint=f"pass the whole line that begins with {TAG}, unbroken",
             )
         try:

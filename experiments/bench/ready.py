@@ -86,7 +86,7 @@ class ReadyWorker:
 
     def describe(self) -> Described:
         """What the files are."""
-        return Described(spec=self._models.spec.text(), samples=EXAMPLES)
+        return Described(spec=self._models.spec.text(), samples=EXAMPLES, schema="")
 
     def stop(self) -> None:
         """Nothing is running."""

@@ -104,6 +104,8 @@ def verify(directory: Path, as_json: bool) -> None:
             f"  whole: {report.head.size} entries, {report.verified_notes} signed notes,"
             f" head {report.head.root[:16]}"
         )
-        output.say(f"  signed by {party.identity.card.short} (us) and {peer.short} ({peer.name})")
+        if report.verified_notes:
+            us = party.identity.card.short
+            output.say(f"  signed by {us} (us) and {peer.short} ({peer.name})")
         if report.signed is None:
             output.say("  note: there is no signed head, so entries cut off would not show here")

@@ -10,18 +10,20 @@ Every step may be repeated after a restart and gives the same session.
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 from assistlearn.bundle import Card, Identity, cosign, open_cosigned, open_note
 from assistlearn.checkpoints import ModelSpec
 from assistlearn.digests import digest
 from assistlearn.errors import (
     AgreementMismatchError,
-    LocalProtocolError,
+    ConfigError,
     PeerProtocolError,
     ProtocolError,
     RefusedByPeerError,
 )
 from parties.secrets import SessionSecrets
+from parties.worker.requests import Described
 from protocols.agreement import Agreement, Side, Terms, Weighting, draw_up
 from protocols.messages import (
     PROTOCOL_VERSION,
@@ -45,6 +47,24 @@ class OwnSide:
     terms: Terms
     spec: ModelSpec
     samples: int
+    schema: str
+
+    @classmethod
+    def of(cls, described: Described, *, identity: Identity, peer: Card, terms: Terms) -> Self:
+        """One side, with what its worker says of the task.
+
+        Raises:
+            ConfigError: the terms name another loss than the task uses.
+        """
+        check_loss(terms, described.schema)
+        return cls(
+            identity=identity,
+            peer=peer,
+            terms=terms,
+            spec=ModelSpec.parse(described.spec),
+            samples=described.samples,
+            schema=described.schema,
+        )
 
     @property
     def told_samples(self) -> int:
@@ -70,7 +90,13 @@ class OwnSide:
             samples=peer.samples,
         )
         learner, provider = (ours, theirs) if role is Role.LEARNER else (theirs, ours)
-        agreement = draw_up(self.terms, learner=learner, provider=provider, model=self.spec.digest)
+        agreement = draw_up(
+            self.terms,
+            learner=learner,
+            provider=provider,
+            model=self.spec.digest,
+            data=digest(self.schema.encode()),
+        )
         check_quota(agreement, self.spec)
         return agreement
 
@@ -85,23 +111,42 @@ class Agreed:
     peer_sealing_key: bytes
 
 
+def check_loss(terms: Terms, schema: str) -> None:
+    """Refuse terms that name another loss than the task says it uses.
+
+    Raises:
+        ConfigError: says which.
+    """
+    for line in schema.splitlines():
+        name, _, loss = line.partition(" ")
+        if name == "loss" and loss != terms.loss:
+            raise ConfigError(
+                f"terms.loss is {terms.loss!r}, the task uses {loss!r}",
+                hint=f'write loss = "{loss}" in [terms], on both sides, or change the task',
+            )
+
+
 def check_quota(agreement: Agreement, spec: ModelSpec) -> None:
     """Refuse terms whose byte quota cannot hold one round.
 
     Raises:
-        LocalProtocolError: says how many bytes a round takes.
+        ConfigError: says how many bytes a round takes.
     """
     needed = expected_round_bytes(agreement, spec)
     if needed > agreement.round_bytes:
-        raise LocalProtocolError(
-            f"round_bytes is {agreement.round_bytes}, one round takes up to {needed}",
+        raise ConfigError(
+            f"terms.round_bytes is {agreement.round_bytes}, one round takes up to {needed}",
             hint=f"set round_bytes to {needed} or more, on both sides",
         )
 
 
 def expected_round_bytes(agreement: Agreement, spec: ModelSpec) -> int:
     """Upper bound of what either party sends in one round, envelope included."""
-    checkpoints = max(len(agreement.grid(role)) for role in Role)
+    return round_bytes_at_most(max(len(agreement.grid(role)) for role in Role), spec)
+
+
+def round_bytes_at_most(checkpoints: int, spec: ModelSpec) -> int:
+    """Upper bound of the bytes of a trajectory of so many checkpoints, envelope included."""
     # 0.2 % for seals (56 bytes a MiB and 16 bytes each 16 KiB), 8 KiB for each offer, and a
     # closing list of some 100 bytes a checkpoint.
     return checkpoints * (spec.file_bytes * 1002 // 1000 + 8192 + 128) + 16384

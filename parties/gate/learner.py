@@ -141,13 +141,8 @@ class LearnerGate:
         secrets = SessionSecrets.load(pending) or SessionSecrets.draw()
         secrets.store(pending)  # before the first word leaves: a restart says the same again
         spec = ModelSpec.parse(described.spec)
-        side = OwnSide(
-            identity=desk.identity,
-            peer=desk.peer,
-            terms=self._settings.terms.terms(),
-            spec=spec,
-            samples=described.samples,
-        )
+        terms = self._settings.terms.terms()
+        side = OwnSide.of(described, identity=desk.identity, peer=desk.peer, terms=terms)
         handshake = LearnerHandshake(side, secrets)
         try:
             agreed = self._shake_hands(desk.peer, link, handshake)

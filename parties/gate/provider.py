@@ -131,7 +131,7 @@ class ProviderGate:
         match frame:
             case Hello():
                 greeting = self._reception.greet(counter, frame, full=self._full_for(counter))
-                self._say(route, greeting)
+                self._answer(counter, route, greeting)
             case Proposal():
                 self._agree(counter, route, frame)
             case Offer() | Piece() | Status() | Refusal():
@@ -157,7 +157,7 @@ class ProviderGate:
             )
             self._admit(counter.desk, session, route)
         if answer is not None:
-            self._say(route, answer)
+            self._answer(counter, route, answer)
 
     def _serve(
         self, counter: Counter, route: bytes, frame: Offer | Piece | Status | Refusal, size: int
@@ -302,6 +302,13 @@ class ProviderGate:
     def _blame(self, counter: Counter, error: AssistLearnError) -> None:
         counter.note_refusal(str(error))
         self._report("refused", {"learner": counter.name, "why": str(error)})
+
+    def _answer(self, counter: Counter, route: bytes, frame: Frame) -> None:
+        if isinstance(frame, Refusal):
+            differs = f": {frame.field} is {frame.own} here, {frame.peer} there"
+            why = frame.code.value + (differs if frame.field else "")
+            self._report("refused", {"learner": counter.name, "why": why})
+        self._say(route, frame)
 
     def _say(self, route: bytes, frame: Frame) -> None:
         self._port.send(route, encode_frame(frame))

@@ -7,7 +7,7 @@ from typing import Final
 from assistlearn.checkpoints import ModelSpec
 from assistlearn.errors import AssistLearnError, CardError
 from parties.directory import PartyDirectory
-from parties.gate.handshake import OwnSide, ProviderHandshake
+from parties.gate.handshake import OwnSide, ProviderHandshake, check_loss
 from parties.gate.opening import Desk, RecordedSession
 from parties.gate.session import Session
 from parties.secrets import SessionSecrets
@@ -50,7 +50,11 @@ class Reception:
             directory: the provider's.
             described: what its worker says of its task.
             stack: closes the ledgers when the provider stops.
+
+        Raises:
+            ConfigError: the terms name another loss than the task uses.
         """
+        check_loss(directory.settings.terms.terms(), described.schema)
         self._directory = directory
         self._described = described
         self._stack = stack
@@ -93,12 +97,11 @@ class Reception:
         elif full:
             return Refusal(session=b"", code=RefusalCode.BUSY, field="", own="", peer="")
         counter.secrets = secrets or SessionSecrets.draw()
-        side = OwnSide(
+        side = OwnSide.of(
+            self._described,
             identity=counter.desk.identity,
             peer=counter.desk.peer,
             terms=self._directory.settings.terms.terms(),
-            spec=ModelSpec.parse(self._described.spec),
-            samples=self._described.samples,
         )
         counter.greeting = ProviderHandshake(side, hello, counter.secrets)
         answer = counter.greeting.welcome()

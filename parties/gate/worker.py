@@ -34,6 +34,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
+            start_new_session=True,  # Ctrl-C is for the gate, which ends its worker in order
         )
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)

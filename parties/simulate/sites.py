@@ -86,6 +86,7 @@ class Sites:
             learner=_side(Role.LEARNER, self.samples, self._terms),
             provider=_side(Role.PROVIDER, self.samples, self._terms),
             model=self.spec.digest,
+            data=digest(b""),
         )
 
     def global_loss(self, name: str) -> float:

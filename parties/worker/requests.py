@@ -53,6 +53,8 @@ class Described:
 
     spec: str
     samples: int
+    schema: str
+    """What both parties' data must have in common, as far as the task says it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +150,7 @@ def encode_reply(reply: Reply) -> bytes:
     """A reply's bytes, with their length in front."""
     match reply:
         case Described():
-            value: list[Value] = [1, reply.spec.encode(), reply.samples]
+            value: list[Value] = [1, reply.spec.encode(), reply.samples, reply.schema.encode()]
         case Begun():
             value = [2]
         case Started() | Sampled() | Scored():
@@ -167,8 +169,8 @@ def decode_reply(data: bytes) -> Reply:
         WorkerError: it is none.
     """
     match unpack(data, max_bytes=MAX_BYTES):
-        case [1, bytes() as spec, int() as samples]:
-            return Described(spec=spec.decode(), samples=samples)
+        case [1, bytes() as spec, int() as samples, bytes() as schema]:
+            return Described(spec=spec.decode(), samples=samples, schema=schema.decode())
         case [2]:
             return Begun()
         case [3, bytes() as record]:

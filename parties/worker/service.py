@@ -1,6 +1,7 @@
 """The worker's answers: one request at a time, from a task and a session's folder."""
 
 from pathlib import Path
+from typing import Final
 
 from assistlearn.checkpoints import CheckpointStore, ModelSpec
 from assistlearn.checkpoints.tensors import WireDType, model_spec
@@ -26,6 +27,8 @@ from protocols.agreement import Agreement, LossPrecision
 from protocols.events import Score, Started, Train
 from protocols.roles import Role
 from protocols.selection import Criterion
+
+MAX_SCHEMA: Final = 1 << 20  # characters; only its digest is agreed on
 
 
 class WorkerService:
@@ -63,7 +66,11 @@ class WorkerService:
     def _answer(self, request: Request) -> Reply:
         match request:
             case Describe():
-                return Described(spec=self._model_spec().text(), samples=self._count())
+                # Optional for a task: what its data must have in common with the other side's.
+                schema = str(getattr(self._task, "schema", ""))[:MAX_SCHEMA]
+                return Described(
+                    spec=self._model_spec().text(), samples=self._count(), schema=schema
+                )
             case Begin():
                 return self._begin(request)
             case Initialise():

@@ -68,7 +68,10 @@ def test_terms_settings_have_the_names_of_the_terms_that_both_parties_sign(tmp_p
     assert terms.weighting is Weighting.SAMPLES
     assert terms.loss_precision is LossPrecision.COARSE
     side = Side(fingerprint="a" * 64, nonce="b" * 64, sealing_key="c" * 64, samples=5)
-    assert draw_up(terms, learner=side, provider=side, model="d" * 64).learner_steps == 150
+    assert (
+        draw_up(terms, learner=side, provider=side, model="d" * 64, data="e" * 64).learner_steps
+        == 150
+    )
 
 
 def test_losses_are_exact_in_a_simulation_unless_the_file_says_otherwise():

@@ -123,6 +123,7 @@ def test_steps_are_shared_by_data_size_as_in_the_paper(learner_samples, steps):
         learner=side("learner", learner_samples),
         provider=side("provider", 25_000),
         model=digest(b"model"),
+        data=digest(b""),
     )
 
     assert (drawn.steps(Role.LEARNER), drawn.steps(Role.PROVIDER)) == (steps, 2000 - steps)

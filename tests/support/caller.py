@@ -66,12 +66,17 @@ class Caller:
         """Whether the provider says nothing for a while."""
         return not self.socket.poll(ms)
 
-    def shake_hands(self, *, terms, spec: ModelSpec, samples):
+    def shake_hands(self, *, terms, spec: ModelSpec, samples, schema=""):
         """An honest handshake; what was agreed."""
         self.secrets = SessionSecrets.draw()
         self.spec = spec
         side = OwnSide(
-            identity=self.identity, peer=self.provider, terms=terms, spec=spec, samples=samples
+            identity=self.identity,
+            peer=self.provider,
+            terms=terms,
+            spec=spec,
+            samples=samples,
+            schema=schema,
         )
         self.handshake = LearnerHandshake(side, self.secrets)
         frame = self.handshake.hello()

@@ -28,6 +28,7 @@ def agreement(**changes: object) -> Agreement:
         learner_samples=10,
         provider_samples=40,
         model=digest(b"model"),
+        data=digest(b""),
         task="toy",
         objective="minimise-loss",
         loss="cross_entropy",
