@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Final
 
 from assistlearn.bundle import unpack
 from assistlearn.errors import AssistLearnError, LedgerHistoryError
@@ -15,6 +15,8 @@ from protocols.messages import CheckpointMessage, Message, SessionClosed, Trajec
 from protocols.provider import ProviderMachine
 from protocols.record import Closed, Joined, decode_record
 from protocols.roles import Role
+
+CAME_IN: Final = "came in: "
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,7 +83,7 @@ class History:
                 header = header_of(offer.note)
                 self.received += 1
                 self.received_bytes += bundle_bytes(header, offer)
-                return f"came in: bundle {header.seq} of round {header.round}"
+                return f"arriving: bundle {header.seq} of round {header.round}"
             case EntryKind.EVENT:
                 return self._event(entry)
             case EntryKind.REFUSAL:
@@ -151,7 +153,11 @@ def refusal_text(entry: Entry) -> str:
 def _described(message: Message) -> str:
     match message:
         case CheckpointMessage():
-            loss: Any = "no loss" if message.loss is None else f"loss {message.loss}"
+            loss = "no loss"
+            if isinstance(message.loss, int):
+                loss = f"loss level {message.loss} of 255"
+            elif message.loss is not None:
+                loss = f"loss {message.loss:.6g}"
             return (
                 f"round {message.round}, checkpoint of step {message.step}"
                 f" ({message.carriage.value}, {message.digest[:12]}), {loss}"
@@ -175,4 +181,4 @@ def _happened(event: Started | Sampled | Scored | Received) -> str:
                 return f"scored {event.digest[:12]}: cannot win"
             return f"scored {event.digest[:12]}, own loss {event.loss.mean:.6g}"
         case Received():
-            return f"accepted: {_described(event.message)}"
+            return f"{CAME_IN}{_described(event.message)}"

@@ -8,10 +8,11 @@ from parties.output import format_bytes
 
 LEARNER: Final[Mapping[str, str]] = {
     "loading": "loading the task {task} and its data",
-    "connecting": "looking for {peer} at {address}",
+    "connecting": "looking for {peer} at {address}, for up to {deadline_s:g} s",
     "connected": "connected to {peer}",
     "agreed": "both signed; rounds: up to {rounds}, session {session:.16}",
     "resumed": "going on with session {session:.16} in round {round}",
+    "quiet": "  nothing heard from {peer} for {seconds:.0f} s; waiting up to {deadline_s:g} s",
     "started": "the initial model's own loss is {loss:.4f}",
     "sampled": "  round {round}: sampled at step {step}, own loss {loss_or_word}",
     "round": (

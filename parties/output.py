@@ -6,10 +6,13 @@ then one plain line for each finished part. Results go to stdout, progress to st
 
 import json
 import math
+import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -173,3 +176,11 @@ def format_bytes(count: float) -> str:
 def format_money(amount: float, currency: str) -> str:
     """An amount of hundredths: ``12.50 EUR``."""
     return f"{amount / 100:,.2f} {currency}"
+
+
+def typed_as() -> str:
+    """How a person here types this program: by name, or by path where that is not found."""
+    if shutil.which("assistlearn"):
+        return "assistlearn"
+    here = Path(sys.executable).with_name("assistlearn")
+    return os.path.relpath(here) if here.is_file() else f"{Path(sys.executable).name} -m parties"

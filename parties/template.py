@@ -34,6 +34,12 @@ seed = 0
 [task.settings]              # what the factory takes
 train = "train.csv"          # CSV or Parquet; relative to where you type the command
 target = "label"             # the column to predict
+# test = "test.csv"          # held out, for the accuracy that you are shown; never sent
+# task = "regression"        # with loss = "mse" above
+# features = ["age", "bmi"]  # columns to use, in this order; all but the target if absent
+# classes = [0, 1]           # all classes, the same on both sides, even if one lacks some
+# mean = [54.0, 27.1]        # scaling, the same on both sides: one number a feature
+# std = [11.5, 4.8]
 model = "mlp"
 optimizer = "SGD"            # any optimiser of torch.optim
 optimizer_settings = { lr = 0.05, momentum = 0.9 }

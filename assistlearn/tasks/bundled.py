@@ -39,5 +39,6 @@ def digits(*, share: Share | None = None, **recipe: Any) -> SupervisedTask:
         kind="classification",
         input_shape=(1, 8, 8),
         outputs=10,
+        classes=10,
         share=share,
     )

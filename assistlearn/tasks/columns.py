@@ -1,5 +1,6 @@
 """Columns and arrays read from files, with every value checked and nothing guessed."""
 
+import contextlib
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from assistlearn.tasks.references import did_you_mean
 
 Column = npt.NDArray[Any]
 READABLE: Final = (".parquet", ".csv")
+SHORT: Final = 20  # characters of a cell that a message may show
+MISSING: Final = frozenset({"", "-", "NA", "N/A", "NULL", "NaN", "NaT", "n/a", "nan", "null"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +76,11 @@ def count_classes(labels: Column) -> int:
 def read_table(path: Path) -> dict[str, Column]:
     """Columns by name. Missing numbers are NaN, which makes whole numbers floats; others None."""
     import pyarrow as pa  # noqa: PLC0415  # needed here only
-    from pyarrow import csv, parquet  # noqa: PLC0415
+    from pyarrow import parquet  # noqa: PLC0415
 
     _check_file(path, READABLE)
     try:
-        read = parquet.read_table if path.suffix == ".parquet" else csv.read_csv
-        rows = read(path)
+        rows = parquet.read_table(path) if path.suffix == ".parquet" else _read_csv(path)
     except (pa.ArrowException, OSError) as error:
         raise DataError(
             f"cannot read {path}: {error}", hint="write it again with pyarrow or pandas"
@@ -90,6 +92,46 @@ def read_table(path: Path) -> dict[str, Column]:
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"{path} has two columns {twice!r}", hint="rename one of them")
     return {name: rows.column(name).to_numpy() for name in names}
+
+
+def _read_csv(path: Path) -> Any:
+    """A pyarrow table. No message shows a row: pyarrow's own would."""
+    import pyarrow as pa  # noqa: PLC0415  # needed here only
+    from pyarrow import csv  # noqa: PLC0415
+
+    _check_separator(path)
+    wrong: list[Any] = []
+
+    def refuse(row: Any) -> str:
+        wrong.append(row)
+        return "error"
+
+    options = csv.ParseOptions(invalid_row_handler=refuse)
+    try:
+        return csv.read_csv(path, parse_options=options)
+    except pa.ArrowInvalid:
+        if not wrong:
+            raise
+    wrong.clear()
+    with contextlib.suppress(pa.ArrowInvalid):  # only one thread counts rows
+        csv.read_csv(path, parse_options=options, read_options=csv.ReadOptions(use_threads=False))
+    raise DataError(
+        f"row {wrong[0].number - 1} of {path} has {wrong[0].actual_columns} columns, the header"
+        f" has {wrong[0].expected_columns}",
+        hint="mend this row (the first below the header is row 1): it has a comma too many or too"
+        " few, a line break in a text, or a text with commas that is not in quotes",
+    )
+
+
+def _check_separator(path: Path) -> None:
+    with path.open("rb") as file:
+        header = file.readline(1 << 20).strip()
+    for separator, name in ((b";", "';'"), (b"\t", "tabs")):
+        if separator in header and b"," not in header:
+            raise DataError(
+                f"{path} has one column only: it seems to be separated by {name}",
+                hint="save it with commas between the columns, and with points in the numbers",
+            )
 
 
 def _check_file(path: Path, suffixes: Sequence[str]) -> None:
@@ -112,19 +154,39 @@ def column(columns: Mapping[str, Column], name: str, path: Path) -> Column:
 
 def numbers(values: Column, name: str, path: Path) -> Column:
     """The values as float64, with NaN for missing ones."""
+    if values.dtype.kind not in "mM":  # numpy would turn a date into a count of days
+        with contextlib.suppress(TypeError, ValueError):
+            return values.astype(np.float64)
+    row, cell = _no_number(values)
+    shown = repr(cell) if len(cell) <= SHORT else f"a value of {len(cell)} characters"
+    raise DataError(
+        f"column {name!r} of {path} holds {shown} in row {row}, which is no number",
+        hint="mend or empty this cell, or leave the column out of features, or encode it as"
+        " numbers in the same way on both sides",
+    )
+
+
+def _no_number(values: Column) -> tuple[int, str]:
+    """Row, counted from 1, and text of the first cell that is neither number nor gap."""
+    gaps = []
+    for row, cells in enumerate(values.reshape(len(values), -1), start=1):
+        for cell in cells:
+            if _is_number(cell):
+                continue
+            if str(cell) not in MISSING:
+                return row, str(cell)
+            gaps.append((row, str(cell)))
+    return gaps[0] if gaps else (1, str(values.reshape(-1)[0]))
+
+
+def _is_number(cell: Any) -> bool:
+    if isinstance(cell, np.datetime64 | np.timedelta64):
+        return False
     try:
-        # By way of objects: numpy would turn a date into a count of days.
-        return (values.astype(object) if values.dtype.kind in "mM" else values).astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            f"column {name!r} of {path} holds {_example(values)!r}, which is no number",
-            hint="leave it out of features, or encode it as numbers in the same way on both sides",
-        ) from error
-
-
-def _example(values: Column) -> Any:
-    flat = values.reshape(-1).tolist()
-    return next((value for value in flat if isinstance(value, str)), flat[0])
+        float(0.0 if cell is None else cell)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def classes_in(values: Column, name: str, path: Path) -> list[Any]:

@@ -64,7 +64,9 @@ def torchvision_images(
         kind="classification",
         input_shape=tuple(images.shape[1:]),
         outputs=CLASSES[name],
+        classes=CLASSES[name],
         share=share,
+        name=name,
     )
 
 
@@ -139,7 +141,9 @@ def image_folder(  # noqa: PLR0913  # settings of a file, by keyword
         kind="classification",
         input_shape=(3, size, size),
         outputs=len(names),
+        classes=names,
         share=share,
+        size=size,
     )
 
 

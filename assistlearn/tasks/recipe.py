@@ -1,9 +1,9 @@
 """How a task trains, apart from its data: the settings that every task factory shares."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,14 @@ from assistlearn.tasks.examples import Examples
 from assistlearn.tasks.models import Shape, model_factory
 from assistlearn.tasks.objectives import PerExampleLoss
 from assistlearn.tasks.references import did_you_mean
+from assistlearn.tasks.schema import schema
 from assistlearn.tasks.splits import Share, quantile_classes, share_indices
 from assistlearn.tasks.supervised import SupervisedTask
 from assistlearn.training.devices import set_threads
 
 Kind = Literal["classification", "regression"]
+
+USUAL_LOSS: Final[Mapping[Kind, str]] = {"classification": "cross_entropy", "regression": "mse"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +109,9 @@ def assemble(  # noqa: PLR0913  # what a data source knows, by keyword
     kind: Kind,
     input_shape: Shape,
     outputs: int,
+    classes: Sequence[Any] | int | None,
     share: Share | None,
+    **alike: Any,
 ) -> SupervisedTask:
     """A task from a data source and a recipe.
 
@@ -118,24 +123,45 @@ def assemble(  # noqa: PLR0913  # what a data source knows, by keyword
         kind: whether the labels are classes or values.
         input_shape: shape of one example.
         outputs: number of classes or target values.
+        classes: their names in order, or their number; None for a regression.
         share: which part of the training examples to take; None for all.
+        **alike: settings of the source that both parties must have alike, for the schema.
+
+    Raises:
+        ConfigError: the recipe's loss cannot be used for this kind of labels.
     """
+    loss = _loss(recipe.loss, kind)
     set_threads(recipe.threads)
     build = model_factory(
         recipe.model, input_shape=input_shape, outputs=outputs, settings=recipe.model_settings
     )
     if share is not None:
-        classes = np.asarray(labels) if kind == "classification" else quantile_classes(labels)
-        train = train.subset(share_indices(classes, share))
+        strata = np.asarray(labels) if kind == "classification" else quantile_classes(labels)
+        train = train.subset(share_indices(strata, share))
     return SupervisedTask(
         build=build,
         train=train,
         test=test,
-        loss=recipe.loss or ("cross_entropy" if kind == "classification" else "mse"),
+        loss=loss,
         optimizer=recipe.optimizer,
         optimizer_settings=recipe.optimizer_settings,
         batch_size=recipe.batch_size,
         device=recipe.device,
         precision=recipe.precision,
         seed=recipe.seed,
+        schema=schema(
+            loss if isinstance(loss, str) else None,
+            {"task": kind, "inputs": input_shape, "classes": classes, **alike},
+        ),
     )
+
+
+def _loss(given: str | PerExampleLoss | None, kind: Kind) -> str | PerExampleLoss:
+    """The loss that is trained on: the one given, or the usual one."""
+    usual = USUAL_LOSS[kind]
+    if isinstance(given, str) and given != usual and given in USUAL_LOSS.values():
+        raise ConfigError(
+            f"loss {given!r} cannot be used for a {kind}",
+            hint=f"leave loss out, or set it to {usual!r}",
+        )
+    return given or usual

@@ -38,6 +38,8 @@ class SupervisedTask:
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         precision: ``"float32"``, or ``"bfloat16"`` for mixed precision.
         seed: seed of the order of examples.
+        schema: what the other party's data and loss must have in common with these, in any fixed
+            wording; a first line ``loss NAME`` is held against the terms. Empty for no check.
 
     Raises:
         ConfigError: a name or number above is wrong.
@@ -58,9 +60,11 @@ class SupervisedTask:
         device: str = "auto",
         precision: str = "float32",
         seed: int = 0,
+        schema: str = "",
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}, must be >= 1", hint="set it to 64")
+        self.schema = schema
         self.device = choose_device(device)
         autocast(self.device, precision)  # refuse now what would fail in the first round
         self._precision = precision

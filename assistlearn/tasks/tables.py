@@ -98,7 +98,13 @@ def table(  # noqa: PLR0913  # settings of a file, by keyword
         kind=task,
         input_shape=(len(names),),
         outputs=len(classes or ()) if task == "classification" else 1,
+        classes=classes if task == "classification" else None,
         share=share,
+        features=names,
+        target=target,
+        mean=mean or None,
+        std=std or None,
+        fill=fill or None,
     )
 
 
@@ -169,7 +175,10 @@ def arrays(  # noqa: PLR0913  # settings of a file, by keyword
         kind=task,
         input_shape=x.shape[1:],
         outputs=classes if task == "classification" and classes else int(np.prod(y.shape[1:])),
+        classes=classes if task == "classification" else None,
         share=share,
+        mean=mean,
+        std=std,
     )
 
 

@@ -25,11 +25,12 @@ def show(directory: Path, entries: bool, as_json: bool) -> None:
     from assistlearn.ledger import EntryKind  # noqa: PLC0415
     from parties.audit import ledgers, summary, view  # noqa: PLC0415
     from parties.directory import PartyDirectory  # noqa: PLC0415
+    from parties.history import CAME_IN  # noqa: PLC0415
 
     output = Output(as_json=as_json)
     party = PartyDirectory(directory)
     assert party.settings  # a party's directory, with settings in order
-    told = {EntryKind.AGREEMENT, EntryKind.SENT, EntryKind.RECEIVED, EntryKind.REFUSAL}
+    told = {EntryKind.AGREEMENT, EntryKind.SENT, EntryKind.REFUSAL, EntryKind.CLOSED}
     for peer, path in ledgers(party):
         with output.waiting("reading"):
             seen = view(party, peer, path)
@@ -37,7 +38,7 @@ def show(directory: Path, entries: bool, as_json: bool) -> None:
         for column in ("#", "when (UTC)", "session", "what"):
             table.add_column(column, no_wrap=column != "what")
         for entry, words in seen.entries:
-            if entries or entry.kind in told or entry.kind is EntryKind.CLOSED:
+            if entries or entry.kind in told or words.startswith(CAME_IN):
                 when = datetime.fromtimestamp(entry.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
                 table.add_row(str(entry.index), when, entry.session[:8], words)
                 output.event(

@@ -1,6 +1,7 @@
 """``assistlearn init``: a party's directory, with settings to edit and new keys."""
 
 import re
+import shlex
 import socket
 from pathlib import Path
 
@@ -19,7 +20,7 @@ EPILOG = "Example: assistlearn init learner clinic --name clinic-a"
 def init(role: str, directory: Path, name: str | None, as_json: bool) -> None:
     """Make DIRECTORY for a learner or a provider: settings to edit, and new keys.
 
-    Nothing that is there is overwritten. Prints the card to give to the other party.
+    Nothing that is there is overwritten. Says where the card to give to the other party is.
     """
     from parties.setup import make_party  # noqa: PLC0415
     from protocols.roles import Role  # noqa: PLC0415
@@ -37,13 +38,14 @@ def init(role: str, directory: Path, name: str | None, as_json: bool) -> None:
     output.say(f"made {directory}: settings in {directory / 'config.toml'}, keys in keys/ (secret)")
     output.say(f"your fingerprint is {card.short}")
     output.say("")
+    directory_text = shlex.quote(str(directory))
     output.say("next:")
     output.say(f"  1. give the other party your card, the file {directory / 'keys' / 'card.txt'}")
-    output.say(f"  2. add theirs:    assistlearn peer add THEIR-CARD --dir {directory}")
+    output.say(f"  2. add theirs:    assistlearn peer add THEIR-CARD --dir {directory_text}")
     output.say(f"  3. edit           {directory / 'config.toml'}")
-    output.say(f"  4. check it:      assistlearn doctor {directory}")
+    output.say(f"  4. check it:      assistlearn doctor {directory_text}")
     verb = "learn --preview" if role == "learner" else "provide"
-    output.say(f"  5. then:          assistlearn {verb} {directory}")
+    output.say(f"  5. then:          assistlearn {verb} {directory_text}")
 
 
 def _name_of(directory: Path) -> str:

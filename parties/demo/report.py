@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from parties.output import format_bytes
+from parties.output import format_bytes, typed_as
 from parties.simulate.outcome import ASSISTED, LABELS, MethodRound
 from parties.simulate.results import Results
 from protocols.roles import Role
@@ -55,10 +55,11 @@ def findings(results: Results) -> Iterator[str]:
 
 def next_steps(directories: Mapping[Role, Path]) -> Iterator[str]:
     """Commands to try now, shortest first."""
+    program = typed_as()
     steps = {
-        f"assistlearn audit show {directories[Role.LEARNER]}": "what left and what came in",
-        "assistlearn init learner my-clinic": "the same with your own data",
-        "assistlearn simulate CONFIG": "try terms before you buy",
+        f"{program} audit show {directories[Role.LEARNER]}": "what left and what came in",
+        f"{program} init learner my-clinic": "the same with your own data",
+        f"{program} simulate CONFIG": "try terms before you buy",
     }
     width = max(map(len, steps))
     for command, purpose in steps.items():

@@ -44,6 +44,15 @@ class _Pulse:
 
     deadline_s: float
     heard: float
+    told: float = 0.0
+    """When silence was last told of."""
+
+    def quiet(self) -> bool:
+        """Whether to tell a person of the silence: once, after a third of the deadline."""
+        if self.told >= self.heard or time.monotonic() - self.heard < self.deadline_s / 3:
+            return False
+        self.told = time.monotonic()
+        return True
 
     def check(self, what: str) -> None:
         silent_s = time.monotonic() - self.heard
@@ -162,7 +171,8 @@ class LearnerGate:
 
     def _shake_hands(self, peer: Card, link: LearnerLink, handshake: LearnerHandshake) -> Agreed:
         pulse = self._pulse()
-        self._report("connecting", {"address": self._settings.link.provider, "peer": peer.name})
+        fields = {"address": self._settings.link.provider, "peer": peer.name}
+        self._report("connecting", {**fields, "deadline_s": self._settings.link.deadline_s})
         outgoing: bytes | None = None
         while True:
             if link.restored():
@@ -214,6 +224,10 @@ class LearnerGate:
             if result is not None and session.finished:
                 session.close(result.reason)
                 return result
+            if pulse.quiet():
+                silent_s = time.monotonic() - pulse.heard
+                fields = {"peer": peer.name, "seconds": silent_s, "deadline_s": pulse.deadline_s}
+                self._report("quiet", fields)
             pulse.check(f"nothing came from {peer.name}")
             self._wait(duty, link, waiting=waiting)
 

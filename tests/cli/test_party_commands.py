@@ -191,7 +191,7 @@ def test_inspect_refuses_files_of_others_and_damaged_checkpoints(tmp_path, ended
         refused = typed("inspect", tmp_path / name)
         assert refused.returncode == 12
         assert name in refused.stderr
-    assert typed("inspect", tmp_path / "absent").returncode == 60
+    assert typed("inspect", tmp_path / "absent").returncode == 12
 
 
 def test_audit_shows_what_left_and_verifies_in_numbered_steps(ended):
