@@ -48,6 +48,7 @@ def fashion_mnist(
         kind="classification",
         input_shape=(1, 28, 28),
         outputs=10,
+        classes=10,
         share=share,
     )
 

@@ -16,7 +16,9 @@ from assistlearn.tasks.references import did_you_mean
 Column = npt.NDArray[Any]
 READABLE: Final = (".parquet", ".csv")
 SHORT: Final = 20  # characters of a cell that a message may show
-MISSING: Final = frozenset({"", "-", "NA", "N/A", "NULL", "NaN", "NaT", "n/a", "nan", "null"})
+MISSING: Final = frozenset(
+    {"", "#N/A", "#N/A N/A", "#NA", "N/A", "NA", "NULL", "NaT", "n/a", "null"}
+)  # what pyarrow takes for a gap where the rest of a column are numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,12 +114,12 @@ def _read_csv(path: Path) -> Any:
     except pa.ArrowInvalid:
         if not wrong:
             raise
-    wrong.clear()
     with contextlib.suppress(pa.ArrowInvalid):  # only one thread counts rows
         csv.read_csv(path, parse_options=options, read_options=csv.ReadOptions(use_threads=False))
+    number = wrong[-1].number
     raise DataError(
-        f"row {wrong[0].number - 1} of {path} has {wrong[0].actual_columns} columns, the header"
-        f" has {wrong[0].expected_columns}",
+        f"expected {wrong[-1].expected_columns} columns, got {wrong[-1].actual_columns} in"
+        f" {'a row' if number is None else f'row {number - 1}'} of {path}",
         hint="mend this row (the first below the header is row 1): it has a comma too many or too"
         " few, a line break in a text, or a text with commas that is not in quotes",
     )
@@ -125,7 +127,7 @@ def _read_csv(path: Path) -> Any:
 
 def _check_separator(path: Path) -> None:
     with path.open("rb") as file:
-        header = file.readline(1 << 20).strip()
+        header = next(filter(bytes.strip, file), b"")
     for separator, name in ((b";", "';'"), (b"\t", "tabs")):
         if separator in header and b"," not in header:
             raise DataError(
@@ -169,8 +171,8 @@ def numbers(values: Column, name: str, path: Path) -> Column:
 def _no_number(values: Column) -> tuple[int, str]:
     """Row, counted from 1, and text of the first cell that is neither number nor gap."""
     gaps = []
-    for row, cells in enumerate(values.reshape(len(values), -1), start=1):
-        for cell in cells:
+    for row, cells in enumerate(np.atleast_1d(values), start=1):
+        for cell in np.atleast_1d(cells).reshape(-1):
             if _is_number(cell):
                 continue
             if str(cell) not in MISSING:

@@ -99,6 +99,7 @@ def test_settings_reach_model_and_optimizer() -> None:
         ({"threads": -1}, "threads is -1", "threads"),
         ({"optimizer_settings": 0.1}, "optimizer_settings is 0.1", "lr = 0.1"),
         ({"model": "mpl"}, "'mpl'", "'mlp'"),
+        ({"loss": "mse"}, "loss 'mse' cannot be used for a classification", "'cross_entropy'"),
     ],
 )
 def test_wrong_recipe_is_refused_with_a_hint(
@@ -386,6 +387,18 @@ TABLE_CASES: dict[str, TableCase] = {
     "no deviation": (lambda _: {"std": {"age": 0}}, ConfigError, "std of column 'age'", "leave"),
     "other kind": (lambda _: {"task": "regresion"}, ConfigError, "'regresion'", "'regression'"),
     "other setting": (lambda _: {"feature": ["age"]}, ConfigError, "'feature'", "'features'"),
+    "loss of values": (lambda _: {"loss": "mse"}, ConfigError, "'mse'", "'cross_entropy'"),
+    "loss of classes": (
+        lambda _: {
+            "loss": "cross_entropy",
+            "task": "regression",
+            "features": ["smoker"],
+            "target": "age",
+        },
+        ConfigError,
+        "'cross_entropy' cannot be used for a regression",
+        "'mse'",
+    ),
     "text as value": (lambda _: {"task": "regression"}, DataError, "holds 'well'", "encode"),
 }
 
@@ -408,6 +421,86 @@ def test_damaged_or_ambiguous_table_is_a_data_error(tmp_path: Path) -> None:
     (tmp_path / "twice.csv").write_text("x,x,y\n1,2,3\n")
     with pytest.raises(DataError, match="two columns 'x'"):
         table(train=tmp_path / "twice.csv", target="y")
+
+
+def refused(path: Path, text: str, **settings: Any) -> DataError:
+    path.write_text(text)
+    with pytest.raises(DataError) as caught:
+        table(train=path, target="y", device="cpu", **settings)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("n.a.", "'n.a.' in row 2"),
+        ("-", "'-' in row 2"),
+        ("x" * 20, f"'{'x' * 20}' in row 2"),
+        ("x" * 21, "a value of 21 characters in row 2"),
+    ],
+)
+def test_cell_that_is_no_number_is_named_and_no_other(
+    tmp_path: Path, cell: str, shown: str
+) -> None:
+    error = refused(tmp_path / "a.csv", f"x,y\n-0.28893,a\n{cell},b\n0.5,a\n")
+
+    assert str(error) == f"column 'x' of {tmp_path / 'a.csv'} holds {shown}, which is no number"
+
+
+def test_gaps_are_not_taken_for_the_cell_that_is_no_number(tmp_path: Path) -> None:
+    error = refused(tmp_path / "a.csv", "x,y\nNA,a\n,b\n1,a\n?,b\n")
+
+    assert "holds '?' in row 4" in str(error)
+
+
+def test_nothing_but_gaps_that_are_texts_names_the_first(tmp_path: Path) -> None:
+    path = written(tmp_path, {"x": ["1", "", ""], "y": [0, 1, 0]})
+
+    with pytest.raises(DataError, match="holds '' in row 2"):
+        table(train=path, target="y")
+
+
+@pytest.mark.parametrize("unit", ["s", "ns"])
+def test_times_are_no_numbers_whatever_their_unit(tmp_path: Path, unit: str) -> None:
+    times = np.array(["2020-01-02", "2021-01-02"], f"datetime64[{unit}]")
+    path = tmp_path / "times.parquet"
+    parquet.write_table(pa.table({"x": times, "y": [0, 1]}), path)
+
+    with pytest.raises(DataError, match="column 'x' .* in row 1, which is no number"):
+        table(train=path, target="y")
+
+
+@pytest.mark.parametrize(("row", "got"), [("987654,3", 2), ("987654,3,a,b", 4)])
+def test_row_of_another_length_is_numbered_but_not_shown(
+    tmp_path: Path, row: str, got: int
+) -> None:
+    path = tmp_path / "a.csv"
+
+    error = refused(path, f"x,z,y\n1,2,a\n\n{row}\n1,2,b\n{row}\n")
+
+    assert str(error) == f"expected 3 columns, got {got} in row 2 of {path}"
+    assert error.hint.startswith("mend this row")
+    assert error.__cause__ is error.__context__ is None  # pyarrow's own error shows the row
+
+
+def test_csv_that_cannot_be_parsed_at_all_is_a_data_error(tmp_path: Path) -> None:
+    assert "cannot read" in str(refused(tmp_path / "a.csv", ""))
+
+
+@pytest.mark.parametrize(
+    ("text", "separator"),
+    [
+        ("x;y\n1;a\n", "';'"),
+        ("x;y\n1,5;a\n", "';'"),
+        ("\nx;y\n1;a\n", "';'"),
+        ("x\ty\n1\ta\n", "tabs"),
+    ],
+)
+def test_csv_with_another_separator_says_which(tmp_path: Path, text: str, separator: str) -> None:
+    error = refused(tmp_path / "a.csv", text)
+
+    assert f"seems to be separated by {separator}" in str(error)
+    assert error.hint.startswith("save it with commas")
 
 
 # Arrays
