@@ -2,6 +2,9 @@
 
 Name yours in the settings as ``factory = "my_package.my_module:make_task"``. Any object with
 these five methods will do; there is nothing to inherit from. Data never leave the object.
+
+A task may also have an attribute ``schema``: text that must be the same on both sides, such as the
+names of features and classes in order. Its digest is part of what both parties sign.
 """
 
 from collections.abc import Iterator, Mapping

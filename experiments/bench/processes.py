@@ -73,8 +73,8 @@ def play(
             parties.append(party)
             if role is Role.PROVIDER:
                 party.wait_for("listening")
-        for party in parties:
-            party.finish()
+        parties[1].finish()  # the learner first: without it the provider would wait for ever
+        parties[0].finish()
     finally:
         for party in parties:
             party.process.kill()

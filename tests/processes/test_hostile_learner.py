@@ -12,6 +12,7 @@ from assistlearn.bundle import unpack
 from assistlearn.checkpoints import ModelSpec
 from assistlearn.checkpoints.spec import DType, TensorSpec
 from assistlearn.digests import digest
+from assistlearn.tasks import load_task
 from parties.directory import PartyDirectory
 from protocols.codec import MAX_FRAME_BYTES, encode_frame
 from protocols.messages import Hello, Offer, Proposal, Status, Welcome
@@ -48,6 +49,8 @@ def mallory(house):
     directory = PartyDirectory(parties.root / "mallory")
     caller = Caller(parties.port, identity=directory.identity, provider=directory.only_peer())
     caller.terms = directory.settings.terms.terms()
+    task = directory.settings.task
+    caller.schema = load_task(task.factory, task.settings, device="cpu").schema
     with caller:
         yield caller
     assert provider.alive
@@ -66,7 +69,7 @@ def after(mallory):
 
 
 def agreed(mallory):
-    return mallory.shake_hands(terms=mallory.terms, spec=SPEC, samples=60)
+    return mallory.shake_hands(terms=mallory.terms, spec=SPEC, samples=60, schema=mallory.schema)
 
 
 BROKEN = {

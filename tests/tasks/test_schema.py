@@ -96,11 +96,16 @@ def test_same_meaning_gives_the_same_schema(tmp_path: Path, settings: dict[str, 
 
 
 def test_equal_numbers_are_written_alike(tmp_path: Path) -> None:
-    kinds: list[list[Any]] = [[0, 1], [0.0, 1.0], [False, True]]
-    rows = [ROWS | {"outcome": each * 6} for each in kinds]
-    means = [{"age": 60}, {"age": 60.0}, {"age": np.float64(60)}]
+    cases: list[tuple[list[Any], Any]] = [
+        ([0, 1], 60),
+        ([0.0, 1.0], 60.0),
+        ([False, True], np.float64(60)),
+    ]
 
-    found = {of_table(tmp_path, *each[:1], mean=each[1]) for each in zip(rows, means, strict=True)}
+    found = {
+        of_table(tmp_path, ROWS | {"outcome": labels * 6}, mean={"age": mean})
+        for labels, mean in cases
+    }
 
     assert len(found) == 1
 

@@ -143,6 +143,12 @@ def test_torchvision_images_are_scaled_split_and_typed(tmp_path: Path) -> None:
     assert float(inputs_of(whole).min()) == -1.0
     assert float(inputs_of(whole).max()) == 1.0
     assert targets_of(provider).bincount().tolist() == [2] * 10
+    assert provider.schema == whole.schema
+    assert whole.schema.splitlines()[2:] == [
+        "inputs [1,28,28]",
+        "classes 10",
+        'name "FashionMNIST"',
+    ]
     assert whole.metrics(whole.build_model().eval()).keys() == {"accuracy", "macro_recall"}
 
 
@@ -466,7 +472,7 @@ def test_times_are_no_numbers_whatever_their_unit(tmp_path: Path, unit: str) -> 
     path = tmp_path / "times.parquet"
     parquet.write_table(pa.table({"x": times, "y": [0, 1]}), path)
 
-    with pytest.raises(DataError, match="column 'x' .* in row 1, which is no number"):
+    with pytest.raises(DataError, match=r"column 'x' .* in row 1, which is no number"):
         table(train=path, target="y")
 
 
