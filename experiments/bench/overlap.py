@@ -15,7 +15,7 @@ HIDDEN: Final = 2048
 
 def measure(plan: Plan) -> Result:
     """Sessions of either kind in turn."""
-    steps, period, repeats = (8, 4, 1) if plan.quick else (40, 5, 3)
+    steps, period, repeats = (8, 4, 1) if plan.quick else (16, 4, 3)
     cores = sorted(os.sched_getaffinity(0))
     seconds: dict[str, list[float]] = {mode: [] for mode in MODES}
     for repeat in range(repeats):

@@ -386,4 +386,4 @@ def test_memory_does_not_grow_with_the_number_of_checkpoints(tmp_path: Path) -> 
         alive = (found for found in gc.get_objects() if type(found) in kinds)
         sizes.append(sum(tensor.nbytes for tensor in alive))
 
-    assert len(set(sizes[2:])) == 1
+    assert sizes[-1] <= sizes[2]
