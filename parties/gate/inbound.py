@@ -6,7 +6,6 @@ where the last one stopped. The file is named by us, never by the peer.
 
 import hashlib
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,12 +35,7 @@ class IncomingPayload:
         self._opener = PieceOpener(key, bind, self._count)
         self._size = size
         self._hash = hashlib.sha256()
-        # SHA-256 is the dearest step: a thread of its own takes it while the next piece is
-        # opened and written, so there are two buffers.
-        self._hasher = ThreadPoolExecutor(1)
-        self._hashed: Future[None] | None = None
         self._plain = bytearray(PIECE_BYTES)
-        self._other = bytearray(PIECE_BYTES)
         with disk_errors(f"write {path}"):
             self._file = _open(path)
             present = min(path.stat().st_size, size)
@@ -67,9 +61,7 @@ class IncomingPayload:
         if index != self.pieces or self.complete:
             raise PeerProtocolError(f"piece {index} came, piece {self.pieces} is next")
         plain = self._opener.open(index, sealed, self._plain)
-        self._wait_for_hash()
-        self._hashed = self._hasher.submit(self._hash.update, plain)
-        self._plain, self._other = self._other, self._plain
+        self._hash.update(plain)
         with disk_errors(f"write {self._path}"):
             while plain:
                 plain = plain[self._file.write(plain) :]
@@ -93,14 +85,7 @@ class IncomingPayload:
 
     def close(self) -> None:
         """Close the quarantine file; what it holds stays."""
-        self._hasher.shutdown()
-        self._wait_for_hash()
         self._file.close()
-
-    def _wait_for_hash(self) -> None:
-        if self._hashed is not None:
-            self._hashed.result()
-            self._hashed = None
 
     def _read_again(self, length: int) -> None:
         left = length

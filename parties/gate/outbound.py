@@ -76,7 +76,9 @@ class Outbound:
                 acknowledged.
         """
         place = (status.seq, status.piece)
-        if place < self._arrived:
+        # Pieces in quarantine may be lost again with the power; a bundle that was accepted may not.
+        lost_pieces = status.resend and status.seq == self._arrived[0]
+        if place < self._arrived and not lost_pieces:
             raise PeerProtocolError(
                 f"the peer acknowledged up to {self._arrived} and now says {place}"
             )

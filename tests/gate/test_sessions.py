@@ -10,6 +10,7 @@ from pair import Pair, agreement
 
 from assistlearn.errors import BundleError, PeerProtocolError, QuotaError, TensorError
 from assistlearn.ledger import verify_ledger
+from parties.gate.receiver import Receiver
 from protocols.events import Started
 from protocols.messages import Status
 from protocols.provider import ProviderState
@@ -180,3 +181,44 @@ def test_acknowledging_what_was_never_sent_is_refused(house):
 
     with pytest.raises(PeerProtocolError, match="never sent"):
         session.receive(claim)
+
+
+def in_transfer(house: House, pieces: int) -> None:
+    """Bring the learner's first checkpoint under way, so many pieces of it arrived."""
+    learner = house.parties[Role.LEARNER]
+    learner.work()
+    house.send(Role.PROVIDER)
+    house.hear(Role.LEARNER)
+    for _ in range(2 + pieces):  # status and offer first
+        house.send(Role.LEARNER)
+        house.hear(Role.PROVIDER)
+
+
+def test_pieces_lost_with_the_power_are_sent_again(tmp_path):
+    house = House(tmp_path, spec=small_spec(numbers=4 << 18), rounds=1)
+    in_transfer(house, pieces=3)
+    provider = house.parties[Role.PROVIDER]
+    provider.session.status_due = True
+    house.send(Role.PROVIDER)
+    house.hear(Role.LEARNER)
+    (quarantined,) = provider.root.glob("rounds/*/spool/quarantine/*.part")
+    provider.session.suspend()
+    with quarantined.open("r+b") as file:
+        file.truncate(1 << 20)
+
+    house.restart(Role.PROVIDER)
+
+    assert len(house.run()) == 1
+    house.close()
+
+
+def test_a_payload_that_was_whole_before_a_crash_is_handed_on_after_it(tmp_path, monkeypatch):
+    house = House(tmp_path, spec=small_spec(numbers=3 << 18), rounds=1)
+    with monkeypatch.context() as crash:
+        crash.setattr(Receiver, "delivered", lambda self: None)
+        in_transfer(house, pieces=4)  # three and the rest
+
+    house.restart(Role.PROVIDER)
+
+    assert len(house.run()) == 1
+    house.close()
