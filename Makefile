@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint types bench clean
+.PHONY: help demo test lint bench clean
 
 help:
 	@echo "make demo    learner and provider on this machine, on real data, in under a minute"

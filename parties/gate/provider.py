@@ -106,12 +106,11 @@ class ProviderGate:
             try:
                 visit.duty.attend()
                 waiting |= self._speak(visit)
+                self._look_after(visit)
             except PEER_FAULTS as error:
                 self._refuse(visit, error)
             except AssistLearnError as error:
                 self._suspend(visit, error)
-                continue
-            self._look_after(visit)
         self._wait(waiting=waiting)
 
     # What is said
@@ -182,7 +181,10 @@ class ProviderGate:
             self._refuse(visit, error)
         except RefusedByPeerError as error:
             self._report("refused", {"learner": counter.name, "why": str(error)})
-            self._leave(visit, str(error))
+            if visit.session.closed:
+                self._leave(visit, str(error))
+            else:
+                self._forget(visit)  # put aside only: it waits on disk
         except AssistLearnError as error:
             self._suspend(visit, error)
 
