@@ -66,11 +66,7 @@ class Criterion:
         Raises:
             LocalProtocolError: the loss is over another number of samples than agreed.
         """
-        if loss.count != self.own_count:
-            raise LocalProtocolError(
-                f"the loss is over {loss.count} samples, it was over {self.own_count} before",
-                hint="do not change this party's data between rounds",
-            )
+        self.check_count(loss)
         if not math.isfinite(loss.total):
             return None
         if self.precision is LossPrecision.EXACT:
@@ -81,6 +77,18 @@ class Criterion:
                 return None
             mean += self.noise * noise
         return round(LEVELS * min(max(mean / self.clip, 0.0), 1.0))
+
+    def check_count(self, loss: LocalLoss) -> None:
+        """Refuse a loss over other data than the session began with.
+
+        Raises:
+            LocalProtocolError: says how many samples there are now.
+        """
+        if loss.count != self.own_count:
+            raise LocalProtocolError(
+                f"the loss is over {loss.count} samples, it was over {self.own_count} before",
+                hint="do not change this party's data between rounds",
+            )
 
     def check_report(self, report: Report, *, step: int) -> None:
         """Refuse a report of the wrong form.

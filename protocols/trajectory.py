@@ -161,6 +161,7 @@ class IncomingTrajectory:
         if event.loss is None:
             self._global_losses.append(math.inf)
         else:
+            self._criterion.check_count(event.loss)
             self._known[event.digest] = event.loss
         self._settle()
 

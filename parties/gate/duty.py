@@ -29,6 +29,7 @@ class Duty:
                 Begin(
                     agreement=session.agreement.text(),
                     noise_seed=session.books.secrets.noise_seed,
+                    samples=session.joined.samples,
                 )
             ]
         )

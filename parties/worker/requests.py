@@ -30,6 +30,8 @@ class Begin:
     agreement: str
     """Its text."""
     noise_seed: bytes
+    samples: int
+    """Examples in the local loss, as described when the session began."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,7 @@ def encode_request(request: Request) -> bytes:
         case Describe():
             value: list[Value] = [1]
         case Begin():
-            value = [2, request.agreement.encode(), request.noise_seed]
+            value = [2, request.agreement.encode(), request.noise_seed, request.samples]
         case Initialise():
             value = [3]
         case Train():
@@ -117,8 +119,8 @@ def decode_request(data: bytes) -> Request:
     match unpack(data, max_bytes=MAX_BYTES):
         case [1]:
             return Describe()
-        case [2, bytes() as agreement, bytes() as seed]:
-            return Begin(agreement=agreement.decode(), noise_seed=seed)
+        case [2, bytes() as agreement, bytes() as seed, int() as samples]:
+            return Begin(agreement=agreement.decode(), noise_seed=seed, samples=samples)
         case [3]:
             return Initialise()
         case [

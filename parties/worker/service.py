@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Final
 
+from torch import nn
+
 from assistlearn.checkpoints import CheckpointStore, ModelSpec
 from assistlearn.checkpoints.tensors import WireDType, model_spec
 from assistlearn.errors import AssistLearnError, LocalProtocolError, TaskError
@@ -52,9 +54,7 @@ class WorkerService:
         self._wire_dtype = wire_dtype
         self._seed = seed
         self._spec: ModelSpec | None = None
-        self._samples: int | None = None
-        self._trainer: Trainer | None = None
-        self._agreement: Agreement | None = None
+        self._begun: tuple[Trainer, Criterion] | None = None
 
     def answer(self, request: Request) -> Reply:
         """The answer; one of our errors becomes :class:`Failed`, anything else is raised."""
@@ -66,22 +66,18 @@ class WorkerService:
     def _answer(self, request: Request) -> Reply:
         match request:
             case Describe():
-                # Optional for a task: what its data must have in common with the other side's.
-                schema = str(getattr(self._task, "schema", ""))[:MAX_SCHEMA]
-                return Described(
-                    spec=self._model_spec().text(), samples=self._count(), schema=schema
-                )
+                return self._describe()
             case Begin():
                 return self._begin(request)
             case Initialise():
-                sample = self._begun().initial()
+                sample = self._session[0].initial()
                 assert sample.digest is not None
                 assert sample.loss is not None
                 return Started(digest=sample.digest, loss=sample.loss)
             case Train() | Score():
-                return carry_out(request, self._begun(), self._criterion())
+                return carry_out(request, *self._session)
             case Measure():
-                metrics = self._begun().metrics(request.digest)
+                metrics = self._session[0].metrics(request.digest)
                 return Measured(digest=request.digest, metrics=tuple(metrics.items()))
 
     def _begin(self, request: Begin) -> Begun:
@@ -97,8 +93,7 @@ class WorkerService:
         store = CheckpointStore(folder / "spool")
         store.discard_unfinished()  # of a worker that was killed; only we write here
         exact = agreement.loss_precision is LossPrecision.EXACT
-        self._agreement = agreement
-        self._trainer = Trainer(
+        trainer = Trainer(
             self._task,
             store=store,
             snapshots=folder / "snapshots",
@@ -108,34 +103,32 @@ class WorkerService:
             clip=None if exact else float(agreement.loss_clip),
             party=self._role.value,
         )
+        criterion = Criterion.of(agreement, self._role, own_samples=request.samples)
+        self._begun = (trainer, criterion)
         return Begun()
 
-    def _criterion(self) -> Criterion:
-        agreement = self._agreement
-        if agreement is None:
+    @property
+    def _session(self) -> tuple[Trainer, Criterion]:
+        if self._begun is None:
             raise LocalProtocolError("the worker was given no session to work on")
-        # Only scoring needs the count, and counting is an evaluation: once a worker.
-        return Criterion.of(agreement, self._role, own_samples=self._count())
+        return self._begun
 
-    def _begun(self) -> Trainer:
-        if self._trainer is None:
-            raise LocalProtocolError("the worker was given no session to work on")
-        return self._trainer
+    def _describe(self) -> Described:
+        loss = local_loss(self._task, self._model(), clip=None)
+        assert loss is not None
+        return Described(
+            spec=self._model_spec().text(),
+            samples=loss.count,
+            # Optional for a task: what its data must have in common with the other side's.
+            schema=str(getattr(self._task, "schema", ""))[:MAX_SCHEMA],
+        )
+
+    def _model(self) -> nn.Module:
+        seed_torch(self._seed, "describe")
+        with user_code("build_model"):
+            return self._task.build_model()
 
     def _model_spec(self) -> ModelSpec:
         if self._spec is None:
-            seed_torch(self._seed, "describe")
-            with user_code("build_model"):
-                model = self._task.build_model()
-            self._spec = model_spec(model, wire_dtype=self._wire_dtype)
+            self._spec = model_spec(self._model(), wire_dtype=self._wire_dtype)
         return self._spec
-
-    def _count(self) -> int:
-        if self._samples is None:
-            seed_torch(self._seed, "describe")
-            with user_code("build_model"):
-                model = self._task.build_model()
-            loss = local_loss(self._task, model, clip=None)
-            assert loss is not None
-            self._samples = loss.count
-        return self._samples

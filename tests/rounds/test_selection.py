@@ -10,9 +10,12 @@ from pair import agreement
 from assistlearn.errors import LocalProtocolError, PeerProtocolError
 from assistlearn.losses import LocalLoss
 from protocols.agreement import LossPrecision, Weighting
+from protocols.events import Scored
+from protocols.messages import Carriage, CheckpointMessage
 from protocols.roles import Role
 from protocols.sampling import sampled_steps, split_steps
 from protocols.selection import Criterion, select_checkpoint
+from protocols.trajectory import IncomingTrajectory
 
 
 @given(st.integers(1, 300), st.integers(1, 60), st.booleans())
@@ -111,14 +114,18 @@ def test_eight_bits_cannot_carry_the_labels_that_one_exact_loss_gives_away():
         Role.LEARNER,
         own_samples=20,
     )
-    total = sums(labels)
-    clipped = sum(min(gap, 4.0) for gap, label in zip(gaps, labels, strict=True) if label)
-    loss = LocalLoss(total=total, clipped=clipped, count=20)
 
-    told = round(exact.report(loss, step=0, noise=0.0) / 1e-3)
+    def loss(chosen: list[int]) -> LocalLoss:
+        clipped = sum(min(gap, 4.0) for gap, label in zip(gaps, chosen, strict=True) if label)
+        return LocalLoss(total=sums(chosen), clipped=clipped, count=20)
+
+    told = round(exact.report(loss(labels), step=0, noise=0.0) / 1e-3)
     assert [told >> i & 1 for i in range(20)] == labels
-    level = coarse.report(loss, step=0, noise=0.0)
-    assert 0 <= level <= 255
+    for hidden in range(4):  # labels that the level says nothing about
+        other = [*labels]
+        other[hidden] ^= 1
+        level = coarse.report(loss(labels), step=0, noise=0.0)
+        assert coarse.report(loss(other), step=0, noise=0.0) == level
 
 
 @pytest.mark.parametrize(
@@ -144,3 +151,15 @@ def test_a_loss_over_other_data_than_agreed_is_refused():
 
     with pytest.raises(LocalProtocolError, match="over 9 samples"):
         criterion.report(LocalLoss(total=1.0, clipped=1.0, count=9), step=1, noise=0.0)
+
+
+def test_a_checkpoint_scored_on_other_data_than_before_is_refused():
+    criterion = Criterion.of(agreement(), Role.PROVIDER, own_samples=40)
+    trajectory = IncomingTrajectory(round_=1, grid=(0, 2), held=None, known={}, criterion=criterion)
+    trajectory.receive(
+        CheckpointMessage(round=1, step=0, carriage=Carriage.ATTACHED, digest="ab" * 32, loss=1.0)
+    )
+
+    with pytest.raises(LocalProtocolError, match="over 39 samples"):
+        trajectory.score(Scored(digest="ab" * 32, loss=LocalLoss(total=1.0, clipped=1.0, count=39)))
+    assert trajectory.work() is not None
