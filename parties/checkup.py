@@ -17,14 +17,13 @@ from assistlearn.checkpoints import ModelSpec
 from assistlearn.digests import digest
 from assistlearn.errors import (
     AssistLearnError,
-    ConfigError,
     PartyDirectoryError,
     StorageError,
     TransportError,
     UnknownPeerError,
 )
 from parties.directory import PartyDirectory
-from parties.gate.handshake import check_loss, round_bytes_at_most
+from parties.gate.handshake import check_loss, check_quota
 from parties.gate.worker import WorkerProcess
 from parties.output import format_bytes
 from protocols.agreement import Terms
@@ -158,13 +157,8 @@ def _shown(schema: str) -> str:
 
 def _terms(terms: Terms, schema: str, checkpoints: int, spec: ModelSpec) -> str:
     check_loss(terms, schema)
-    needed = round_bytes_at_most(checkpoints, spec)
-    if needed > terms.round_bytes:
-        raise ConfigError(
-            f"terms.round_bytes is {terms.round_bytes}, a round can take {needed}",
-            hint=f"set round_bytes to {needed} or more, on both sides",
-        )
-    paid = terms.rounds if terms.price == 0 else min(terms.rounds, terms.budget // terms.price)
+    needed = check_quota(terms.round_bytes, checkpoints=checkpoints, spec=spec)
+    paid = terms.affordable_rounds
     limit = "" if paid == terms.rounds else f", {paid} of {terms.rounds} that the budget pays for"
     return f"up to {paid} rounds{limit}, up to {format_bytes(needed)} a round"
 

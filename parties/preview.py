@@ -50,9 +50,7 @@ def previewed(directory: PartyDirectory) -> dict[str, Any]:
         "checkpoints_per_round": checkpoints,
         "bytes_per_round": checkpoints * spec.file_bytes,
         "quota_per_round": terms.round_bytes,
-        "rounds": terms.rounds
-        if terms.price == 0
-        else min(terms.rounds, terms.budget // terms.price),
+        "rounds": terms.affordable_rounds,
         "loss_precision": terms.loss_precision.value,
         "losses_per_round": checkpoints,
         "samples_told": described.samples if terms.weighting is Weighting.SAMPLES else None,

@@ -88,6 +88,11 @@ class Terms:
                     field=name, own=value, peer=str(peer.get(name, "absent"))[:200]
                 )
 
+    @property
+    def affordable_rounds(self) -> int:
+        """Rounds that the terms allow and the budget pays for."""
+        return affordable(self.rounds, price=self.price, budget=self.budget)
+
     def steps(self, learner_samples: int, provider_samples: int) -> tuple[int, int]:
         """T and T' of these terms."""
         if self.total_steps is not None:
@@ -226,7 +231,7 @@ class Agreement:
     @property
     def affordable_rounds(self) -> int:
         """Rounds that the agreement allows and the budget pays for."""
-        return self.rounds if self.price == 0 else min(self.rounds, self.budget // self.price)
+        return affordable(self.rounds, price=self.price, budget=self.budget)
 
     @property
     def session(self) -> str:
@@ -281,6 +286,11 @@ _DIGESTS: Final = frozenset({
     "learner", "provider", "learner_nonce", "provider_nonce", "learner_sealing_key",
     "provider_sealing_key", "model", "data",
 })  # fmt: skip
+
+
+def affordable(rounds: int, *, price: int, budget: int) -> int:
+    """How many of ``rounds`` a budget pays for."""
+    return rounds if price == 0 else min(rounds, budget // price)
 
 
 def draw_up(terms: Terms, *, learner: Side, provider: Side, model: str, data: str) -> Agreement:

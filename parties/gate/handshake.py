@@ -97,7 +97,8 @@ class OwnSide:
             model=self.spec.digest,
             data=digest(self.schema.encode()),
         )
-        check_quota(agreement, self.spec)
+        checkpoints = max(len(agreement.grid(each)) for each in Role)
+        check_quota(agreement.round_bytes, checkpoints=checkpoints, spec=self.spec)
         return agreement
 
 
@@ -126,30 +127,24 @@ def check_loss(terms: Terms, schema: str) -> None:
             )
 
 
-def check_quota(agreement: Agreement, spec: ModelSpec) -> None:
-    """Refuse terms whose byte quota cannot hold one round.
+def check_quota(round_bytes: int, *, checkpoints: int, spec: ModelSpec) -> int:
+    """Refuse a byte quota that cannot hold a trajectory of so many checkpoints.
+
+    Returns:
+        Upper bound of its bytes, envelope included.
 
     Raises:
         ConfigError: says how many bytes a round takes.
     """
-    needed = expected_round_bytes(agreement, spec)
-    if needed > agreement.round_bytes:
-        raise ConfigError(
-            f"terms.round_bytes is {agreement.round_bytes}, one round takes up to {needed}",
-            hint=f"set round_bytes to {needed} or more, on both sides",
-        )
-
-
-def expected_round_bytes(agreement: Agreement, spec: ModelSpec) -> int:
-    """Upper bound of what either party sends in one round, envelope included."""
-    return round_bytes_at_most(max(len(agreement.grid(role)) for role in Role), spec)
-
-
-def round_bytes_at_most(checkpoints: int, spec: ModelSpec) -> int:
-    """Upper bound of the bytes of a trajectory of so many checkpoints, envelope included."""
     # 0.2 % for seals (56 bytes a MiB and 16 bytes each 16 KiB), 8 KiB for each offer, and a
     # closing list of some 100 bytes a checkpoint.
-    return checkpoints * (spec.file_bytes * 1002 // 1000 + 8192 + 128) + 16384
+    needed = checkpoints * (spec.file_bytes * 1002 // 1000 + 8192 + 128) + 16384
+    if needed > round_bytes:
+        raise ConfigError(
+            f"terms.round_bytes is {round_bytes}, one round takes up to {needed}",
+            hint=f"set round_bytes to {needed} or more, on both sides",
+        )
+    return needed
 
 
 class LearnerHandshake:

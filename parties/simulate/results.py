@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 from pyarrow import csv
+from scipy.stats import t as student_t
 
 from assistlearn.checkpoints.durable import disk_errors
 from parties.output import json_safe
@@ -20,14 +21,6 @@ FREE: Final = frozenset({"learner_only", "pooled"})
 """Methods that use no provider; the price of a round is paid for all others."""
 COMPARED_WITH: Final = ("learner_only", "pooled")
 COUNTED: Final = ("global_loss", "bytes", "money", "seconds")
-
-# Two-sided 95 % quantiles of Student's t distribution for 1 to 30 degrees of freedom.
-T_95: Final = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
-    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
-    2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
-)  # fmt: skip
-NORMAL_95: Final = 1.960
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +38,7 @@ class Spread:
         freedom = self.count - 1
         if freedom < 1:
             return math.nan, math.nan
-        quantile = T_95[freedom - 1] if freedom <= len(T_95) else NORMAL_95
+        quantile = float(student_t.ppf(0.975, freedom))
         return self.mean - quantile * self.error, self.mean + quantile * self.error
 
 
