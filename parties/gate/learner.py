@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from typing import Final
 
 import zmq
 
@@ -10,19 +9,16 @@ from assistlearn.bundle import Card
 from assistlearn.checkpoints import ModelSpec
 from assistlearn.errors import (
     BundleError,
-    FrameError,
     LinkLostError,
     PartyDirectoryError,
-    PeerProtocolError,
     ProtocolError,
-    QuotaError,
-    TensorError,
 )
 from parties.directory import PartyDirectory
 from parties.gate.duty import Duty, Report
 from parties.gate.handshake import Agreed, LearnerHandshake, OwnSide
 from parties.gate.link import LearnerLink
 from parties.gate.opening import Desk
+from parties.gate.pace import PEER_FAULTS, POLL_MS, Heartbeat, send_burst
 from parties.gate.result import SessionResult, keep_result, kept_result
 from parties.gate.session import Session
 from parties.gate.walls import keep_out_of_data
@@ -31,11 +27,6 @@ from parties.secrets import SessionSecrets
 from parties.worker.requests import Described
 from protocols.codec import encode_frame
 from protocols.roles import Role
-
-PEER_FAULTS: Final = (PeerProtocolError, BundleError, TensorError, QuotaError, FrameError)
-POLL_MS: Final = 500
-BEAT_S: Final = 0.4  # the peer's deadline may be shorter than ours, but not below a second
-BURST: Final = 16  # frames handed to the socket before looking at anything else
 
 
 @dataclass(slots=True)
@@ -204,7 +195,7 @@ class LearnerGate:
     ) -> SessionResult:
         result: SessionResult | None = None
         pulse = self._pulse()
-        beat = 0.0
+        heartbeat = Heartbeat(pulse.deadline_s)
         while True:
             if link.restored():
                 session.link_restored()
@@ -214,10 +205,8 @@ class LearnerGate:
                 session.traffic.received += size
                 session.receive(frame)
             duty.attend()
-            if time.monotonic() - beat > min(BEAT_S, pulse.deadline_s / 5):
-                session.status_due = True
-                beat = time.monotonic()
-            waiting = _send_burst(session, link)
+            heartbeat.beat(session)
+            waiting = send_burst(session, link.send)
             if session.machine.done and result is None and duty.idle:
                 result = keep_result(self._directory, session, peer)
                 self._report("kept", {"model": str(result.model)})
@@ -242,15 +231,3 @@ class LearnerGate:
 
     def _pulse(self) -> _Pulse:
         return _Pulse(self._settings.link.deadline_s, time.monotonic())
-
-
-def _send_burst(session: Session, link: LearnerLink) -> bool:
-    """Send what may go; whether the socket is full."""
-    for _ in range(BURST):
-        frame = session.next_frame()
-        if frame is None:
-            return False
-        if not link.send(frame):
-            return True
-        session.frame_sent(len(frame))
-    return False

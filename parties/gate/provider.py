@@ -16,9 +16,9 @@ from assistlearn.errors import (
 )
 from parties.directory import PartyDirectory
 from parties.gate.duty import Duty, Report
-from parties.gate.learner import BEAT_S, BURST, PEER_FAULTS, POLL_MS
 from parties.gate.link import ProviderPort
 from parties.gate.opening import Desk
+from parties.gate.pace import PEER_FAULTS, POLL_MS, Heartbeat, send_burst
 from parties.gate.reception import Counter, Reception
 from parties.gate.session import Session
 from parties.gate.walls import keep_out_of_data
@@ -48,10 +48,10 @@ class Visit:
     desk: Desk
     session: Session
     duty: Duty
+    heartbeat: Heartbeat
     route: bytes
     past_routes: set[bytes] = field(default_factory=set)
     heard: float
-    beat: float = 0.0
 
 
 class ProviderGate:
@@ -228,6 +228,7 @@ class ProviderGate:
             desk=desk,
             session=session,
             duty=Duty(session, worker, report=report),
+            heartbeat=Heartbeat(self._settings.link.deadline_s),
             route=route,
             heard=time.monotonic(),
         )
@@ -238,18 +239,8 @@ class ProviderGate:
 
     def _speak(self, visit: Visit) -> bool:
         """Send what may go; whether the socket is full."""
-        now = time.monotonic()
-        if now - visit.beat > min(BEAT_S, self._settings.link.deadline_s / 5):
-            visit.session.status_due = True
-            visit.beat = now
-        for _ in range(BURST):
-            frame = visit.session.next_frame()
-            if frame is None:
-                return False
-            if not self._port.send(visit.route, frame):
-                return True
-            visit.session.frame_sent(len(frame))
-        return False
+        visit.heartbeat.beat(visit.session)
+        return send_burst(visit.session, lambda frame: self._port.send(visit.route, frame))
 
     def _look_after(self, visit: Visit) -> None:
         session = visit.session
