@@ -25,4 +25,8 @@ def seed_torch(*labels: str | int) -> None:
     """Seed torch's global generators, those of every accelerator included, from labels."""
     import torch  # noqa: PLC0415  # the process that holds keys derives seeds without torch
 
-    torch.manual_seed(derive_seed(*labels))
+    seed = derive_seed(*labels)
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:  # the same bits, without a millisecond spent on accelerators that are not there
+        torch.default_generator.manual_seed(seed)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from assistlearn.checkpoints.durable import disk_errors, move_durably, sync_folder
+from assistlearn.checkpoints.durable import disk_errors, move_durably
 from assistlearn.digests import file_digest
 from assistlearn.errors import DigestMismatchError, StorageError
 
@@ -143,12 +143,13 @@ class CheckpointStore:
         return frozenset(name for name in names if DIGEST.fullmatch(name))
 
     def keep_only(self, digests: Iterable[str]) -> None:
-        """Delete every other checkpoint. Files in quarantine and unfinished ones stay."""
+        """Delete every other checkpoint. Files in quarantine and unfinished ones stay.
+
+        A power cut may bring some back, until this is called again.
+        """
         with disk_errors(f"delete checkpoints from {self.folder}"):
             for digest in self.digests() - set(digests):
                 self.path(digest).unlink(missing_ok=True)
-            if self._durable:
-                sync_folder(self.folder)
 
     def discard_unfinished(self) -> None:
         """Delete what a killed process left half written. Only while nobody else writes here."""

@@ -6,7 +6,7 @@ Record first, then act: :meth:`Ledger.append` returns when the entry survives a 
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -56,6 +56,7 @@ class Ledger:
         self._now_ms = now_ms  # None: opened for reading
         self._failed = False
         self._closed = False
+        self._waiting: list[Entry] | None = None  # for the end of the block in together()
 
     @classmethod
     def open(cls, path: Path, *, now_ms: Callable[[], int]) -> Self:
@@ -112,7 +113,7 @@ class Ledger:
             return cls(path, connection, tree, resources=stack.pop_all(), now_ms=None)
 
     def append(self, kind: EntryKind, session: str, body: bytes) -> Entry:
-        """Add one entry. It is on the disk when this returns.
+        """Add one entry. It is on the disk when this returns, or at the end of :meth:`together`.
 
         Raises:
             LedgerError: the values cannot stand in a ledger, or this object cannot write.
@@ -133,6 +134,35 @@ class Ledger:
             raise LedgerError(f"{self.path} is {reason}", hint="close it, then open it to write")
         tree = self._tree.copy()
         entries = tuple(_grow(tree, item, at_ms=self._now_ms()) for item in items)
+        if self._waiting is None:
+            self._commit(entries)
+        else:
+            self._waiting.extend(entries)
+        self._tree = tree
+        return entries
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Everything appended inside goes to disk at the end, in one transaction: all or none.
+
+        Nothing may be acted on before the end. An error from inside goes on after what was
+        appended before it is on disk. A block inside another one ends with the outer one.
+
+        Raises:
+            StorageError: as :meth:`append`.
+        """
+        if self._waiting is not None:
+            yield
+            return
+        self._waiting = []
+        try:
+            yield
+        finally:
+            entries, self._waiting = self._waiting, None
+            if entries:
+                self._commit(entries)
+
+    def _commit(self, entries: Iterable[Entry]) -> None:
         try:
             with translated(self.path):
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -143,8 +173,6 @@ class Ledger:
             # tells. Going on with the tree in memory could fork our own history.
             self._failed = True
             raise
-        self._tree = tree
-        return entries
 
     def entries(self, session: str | None = None) -> Iterator[Entry]:
         """All entries in order, or those of one session; read from the disk as they are used."""

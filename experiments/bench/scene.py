@@ -19,7 +19,7 @@ from parties.simulate.toml import toml_text
 from protocols.roles import Role
 
 CHECKPOINT_MB: Final = 45.0
-LAYERS: Final = 10
+LAYERS: Final = 60
 NUMBERS: Final = 11_250_000
 NOT_LOADED: Final = {"factory": "assistlearn.tasks:digits"}
 

@@ -49,6 +49,7 @@ class Duty:
                 self._take(reply)
         self._note_rounds()
         if not self.worker.busy:
+            self.session.forget()  # while the worker rests: it adds checkpoints of its own
             self._asked = self._next_request()
             if self._asked is not None:
                 self.worker.ask(self._asked)

@@ -78,6 +78,7 @@ class Session:
         self._sender = Sender(books, self.store)
         self._receiver = Receiver(books, self.store)
         self._unacknowledged = 0
+        self._outdated = True
 
     @classmethod
     def resume(cls, *, books: Books, role: Role, joined: Joined, folder: Path) -> Self:
@@ -95,7 +96,9 @@ class Session:
                     f"ledger entry {entry.index} does not follow from those before: {error}",
                     hint="check the ledger with `assistlearn audit verify`",
                 ) from error
-        session._act()
+        with books.ledger.together():
+            session._sender.seal()
+        session.forget()
         return session
 
     @property
@@ -109,17 +112,15 @@ class Session:
         return self.machine.done and self._sender.outbound.idle
 
     def tell(self, event: Event) -> None:
-        """Record an event and act on it.
+        """Record an event together with the bundles that it causes, in one transaction.
 
         Raises:
             PeerProtocolError: the peer's message does not belong here; it was not recorded.
             StorageError: the disk is full or failing. The event may be told again after a
                 restart.
         """
-        messages = self.machine.handle(event)
-        self.books.record(EntryKind.EVENT, encode_record(event))
-        self._sender.say(messages)
-        self._act()
+        with self.books.ledger.together():
+            self._take(event)
 
     def receive(self, frame: Frame) -> None:
         """Take in a frame of the peer's.
@@ -131,18 +132,24 @@ class Session:
             StorageError: the disk is full or failing. Nothing is lost.
         """
         match frame:
-            case Offer():
-                self._count(self._receiver.take_offer(frame, round_=self.machine.round))
-            case Piece():
-                self._count(self._receiver.take_piece(frame))
+            case Offer() | Piece():
+                with self.books.ledger.together():
+                    self._take_in(frame)
             case Status():
                 self._sender.outbound.arrived(frame)
-                return
             case Refusal():
                 self._refused(frame)
             case _:
                 raise PeerProtocolError(f"the peer sent a {type(frame).__name__} inside a session")
-        self._deliver()
+
+    def forget(self) -> None:
+        """Delete checkpoints that are needed no more: what made them so is on disk by now.
+
+        Never while the worker trains: the checkpoint that it stores next is nobody's yet.
+        """
+        if self._outdated:
+            self.store.keep_only(self.machine.needed)
+            self._outdated = False
 
     def next_frame(self) -> memoryview | None:
         """The next frame to send, or none; confirm it with :meth:`frame_sent`."""
@@ -223,16 +230,21 @@ class Session:
             case EntryKind.AGREEMENT | EntryKind.REFUSAL:
                 pass
 
-    def _act(self) -> None:
-        """Do what the machine's state asks for: seal what it said, drop what it forgot."""
+    def _take(self, event: Event) -> None:
+        messages = self.machine.handle(event)
+        self.books.record(EntryKind.EVENT, encode_record(event))
+        self._sender.say(messages)
         self._sender.seal()
-        needed = self.machine.needed
-        if self.store.digests() - needed:
-            self.store.keep_only(needed)
+        self._outdated = True
 
-    def _deliver(self) -> None:
-        while (message := self._receiver.delivered()) is not None:
-            self.tell(Received(message=message))
+    def _take_in(self, frame: Offer | Piece) -> None:
+        if isinstance(frame, Offer):
+            self._count(self._receiver.take_offer(frame, round_=self.machine.round))
+        else:
+            self._count(self._receiver.take_piece(frame))
+        message = self._receiver.delivered()
+        if message is not None:
+            self._take(Received(message=message))
             self.status_due = True
 
     def _count(self, progress: bool) -> None:

@@ -198,6 +198,77 @@ def test_batch_with_one_bad_entry_appends_none(tmp_path: Path) -> None:
         assert list(ledger.entries()) == []
 
 
+def test_block_of_entries_reaches_the_disk_at_its_end_and_all_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    with Ledger.open(path, now_ms=later) as ledger:
+        ledger.append(EntryKind.EVENT, "", b"before")
+        with ledger.together():
+            first = ledger.append(EntryKind.EVENT, "", b"a")
+            with ledger.together():
+                ledger.append(EntryKind.SENT, "", b"b")
+            head = ledger.head()
+            with Ledger.read(path) as reader:
+                seen_inside = [entry.body for entry in reader.entries()]
+        with Ledger.read(path) as reader:
+            seen_after = [entry.body for entry in reader.entries()]
+            assert reader.head() == head
+
+    assert first.index == 1
+    assert seen_inside == [b"before"]
+    assert seen_after == [b"before", b"a", b"b"]
+
+
+def test_error_inside_a_block_leaves_what_was_appended_before_it(tmp_path: Path) -> None:
+    def fail_after_an_entry(ledger: Ledger) -> None:
+        with ledger.together():
+            ledger.append(EntryKind.EVENT, "", b"a")
+            raise ZeroDivisionError
+
+    with Ledger.open(tmp_path / "ledger", now_ms=later) as ledger:
+        with pytest.raises(ZeroDivisionError):
+            fail_after_an_entry(ledger)
+        ledger.append(EntryKind.EVENT, "", b"b")
+
+        assert [entry.body for entry in ledger.entries()] == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_process_killed_around_the_end_of_a_block_leaves_all_of_it_or_none(
+    tmp_path: Path, after: bool
+) -> None:
+    program = f"""
+        import os, signal
+        from pathlib import Path
+        from assistlearn.ledger import EntryKind, Ledger
+        with Ledger.open(Path({str(tmp_path / "ledger")!r}), now_ms=lambda: 1) as ledger:
+            with ledger.together():
+                ledger.append(EntryKind.EVENT, "", b"a")
+                ledger.append(EntryKind.SENT, "", b"b")
+                if not {after}:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False)
+    assert done.returncode == -signal.SIGKILL
+
+    with Ledger.open(tmp_path / "ledger", now_ms=later) as ledger:
+        assert [entry.body for entry in ledger.entries()] == ([b"a", b"b"] if after else [])
+
+
+def test_full_disk_at_the_end_of_a_block_stops_the_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    with Ledger.open(path, now_ms=later) as ledger:
+        ledger.append(EntryKind.EVENT, "", b"a")
+        ledger._connection.execute("PRAGMA max_page_count=8")
+        with pytest.raises(StorageError), ledger.together():
+            ledger.append(EntryKind.EVENT, "", bytes(100_000))
+        with pytest.raises(LedgerError, match="stopped by a disk error"):
+            ledger.append(EntryKind.EVENT, "", b"b")
+
+    with Ledger.open(path, now_ms=later) as ledger:
+        assert [entry.body for entry in ledger.entries()] == [b"a"]
+
+
 @pytest.mark.parametrize("content", [b"not a database" * 1000, b"x"])
 def test_file_of_another_kind_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "ledger").write_bytes(content)

@@ -77,6 +77,7 @@ class Party:
     def work(self) -> bool:
         """Do one thing that the machine wants done."""
         session = self.session
+        session.forget()
         machine = session.machine
         if isinstance(machine, LearnerMachine) and machine.state is LearnerState.IDLE:
             name = store_model(session.store, self.spec, "initial")
