@@ -72,6 +72,13 @@ class Desk:
     peer: Card
     ledger: Ledger
     role: Role
+    _known: set[str] = field(default_factory=set)
+    """Sessions with this peer, so that a made-up one costs no reading of the whole ledger."""
+
+    def __post_init__(self) -> None:
+        self._known.update(
+            entry.session for entry in self.ledger.entries() if entry.kind is EntryKind.AGREEMENT
+        )
 
     def enter(
         self,
@@ -100,6 +107,7 @@ class Desk:
                 (EntryKind.EVENT, agreement.session, encode_record(joined)),
             ]
         )
+        self._known.add(agreement.session)
         return Session(
             books=self._books(agreement, joined=joined, spec=spec, secrets=secrets),
             role=self.role,
@@ -128,6 +136,10 @@ class Desk:
         """Put a refusal outside of any session on record, ours or the peer's."""
         words = why.encode("ascii", "replace").decode()[:2000]
         self.ledger.append(EntryKind.REFUSAL, "", pack(["own", "no session", words]))
+
+    def find(self, session: str) -> RecordedSession | None:
+        """The session of this identifier; nothing if there never was one with this peer."""
+        return self.recorded()[session] if session in self._known else None
 
     def recorded(self) -> dict[str, RecordedSession]:
         """All sessions with this peer, oldest first."""

@@ -190,7 +190,7 @@ class ProviderGate:
 
     def _return(self, counter: Counter, route: bytes, session_id: str) -> Visit | None:
         """A learner is back at a session that is not in memory."""
-        recorded = counter.desk.recorded().get(session_id)
+        recorded = counter.desk.find(session_id)
         if recorded is not None and recorded.closed is None:
             if self._full_for(counter):
                 self._refuse_session(route, session_id, RefusalCode.SUSPENDED)

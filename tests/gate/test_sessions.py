@@ -211,3 +211,18 @@ def test_a_payload_that_was_whole_before_a_crash_is_handed_on_after_it(tmp_path,
 
     assert len(house.run()) == 1
     house.close()
+
+
+def test_made_up_session_is_looked_up_without_reading_the_ledger(house, monkeypatch):
+    house.run()
+    party = house.parties[Role.PROVIDER]
+    session = party.session.id
+    found = party.desk.find(session)
+
+    monkeypatch.setattr(party.ledger, "entries", None)  # whoever reads it fails
+
+    assert found is not None
+    assert found.agreement.session == session
+    assert party.desk.find("ab" * 32) is None
+    with pytest.raises(TypeError):
+        party.desk.find(session)
