@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "inspect": "Say what a file is, without secrets.",
     "audit": "Show what left and what came in, and check the record of it.",
     "simulate": "Try terms on data at hand, both parties in one place.",
+    "defer": "Learn who should answer: fit and compare rejectors.",
     "doctor": "Check this machine, these settings, this link.",
 }
 USAGE: Final = 2

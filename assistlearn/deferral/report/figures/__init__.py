@@ -1,0 +1,38 @@
+"""Figures of a report, for people who have to decide. Loads matplotlib; asks no window system."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from matplotlib.figure import Figure
+
+from assistlearn.checkpoints.durable import disk_errors
+from assistlearn.deferral.report.build import Report
+from assistlearn.deferral.report.figures.allocation import allocation
+from assistlearn.deferral.report.figures.rates import rates
+from assistlearn.deferral.report.figures.recall import recall
+
+__all__ = ["allocation", "rates", "recall", "write_figures"]
+
+DPI: Final = 150
+
+
+def write_figures(folder: Path, report: Report) -> tuple[Path, ...]:
+    """Draw all figures into ``folder``; the files written.
+
+    Raises:
+        StorageError: a file cannot be written.
+    """
+    figures: dict[str, Callable[[Report], Figure]] = {
+        "allocation.png": allocation,
+        "rates.png": rates,
+        "recall.png": recall,
+    }
+    paths = []
+    for name, draw in figures.items():
+        path = folder / name
+        figure = draw(report)
+        with disk_errors(f"write {path}"):
+            figure.savefig(path, dpi=DPI)
+        paths.append(path)
+    return tuple(paths)
