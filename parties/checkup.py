@@ -28,7 +28,6 @@ from parties.gate.worker import WorkerProcess
 from parties.output import format_bytes
 from protocols.agreement import Terms
 from protocols.roles import Role
-from protocols.sampling import sampled_steps
 
 REACH_S: Final = 3.0
 ADVISED_EXAMPLES: Final = 1_000  # between two checkpoints that are sent
@@ -132,10 +131,9 @@ def _task(directory: PartyDirectory) -> Iterator[Check]:
     )
     terms = directory.settings.terms.terms()
     steps = max(terms.learner_steps or 0, terms.provider_steps or 0, (terms.total_steps or 1) - 1)
-    grid = sampled_steps(steps, terms.sampling_period, include_last=terms.include_last)
     yield Check(name="data", state="ok", detail=_shown(described.schema))
-    yield _check("terms", lambda: _terms(terms, described.schema, len(grid), spec))
-    yield _check("disk", lambda: _disk(directory, len(grid) * spec.file_bytes))
+    yield _check("terms", lambda: _terms(terms, described.schema, steps, spec))
+    yield _check("disk", lambda: _disk(directory, len(terms.grid(steps)) * spec.file_bytes))
     batch = directory.settings.task.settings.get("batch_size")
     if isinstance(batch, int) and batch * terms.sampling_period < ADVISED_EXAMPLES:
         yield Check(
@@ -155,9 +153,9 @@ def _shown(schema: str) -> str:
     return f"{digest(schema.encode())[:16]} ({lines})"
 
 
-def _terms(terms: Terms, schema: str, checkpoints: int, spec: ModelSpec) -> str:
+def _terms(terms: Terms, schema: str, steps: int, spec: ModelSpec) -> str:
     check_loss(terms, schema)
-    needed = check_quota(terms.round_bytes, checkpoints=checkpoints, spec=spec)
+    needed = check_quota(terms.round_bytes, checkpoints=len(terms.grid(steps)), spec=spec)
     paid = terms.affordable_rounds
     limit = "" if paid == terms.rounds else f", {paid} of {terms.rounds} that the budget pays for"
     return f"up to {paid} rounds{limit}, up to {format_bytes(needed)} a round"

@@ -9,7 +9,7 @@ from parties.gate.worker import WorkerProcess
 from parties.output import format_bytes, format_money
 from protocols.agreement import LossPrecision, Terms, Weighting
 from protocols.roles import Role
-from protocols.sampling import sampled_steps
+from protocols.sampling import Sampling
 
 
 def previewed(directory: PartyDirectory) -> dict[str, Any]:
@@ -31,9 +31,7 @@ def previewed(directory: PartyDirectory) -> dict[str, Any]:
     steps = terms.learner_steps if role is Role.LEARNER else terms.provider_steps
     # Where the split depends on the peer's data size, the most that it can be.
     at_most = steps or (terms.total_steps or 2) - 1
-    checkpoints = len(
-        sampled_steps(at_most, terms.sampling_period, include_last=terms.include_last)
-    )
+    checkpoints = len(terms.grid(at_most))
     return {
         "role": role.value,
         "to": [{"name": card.name, "fingerprint": card.short} for card in peers.values()],
@@ -46,6 +44,7 @@ def previewed(directory: PartyDirectory) -> dict[str, Any]:
         "model": spec.digest,
         "steps": steps,
         "steps_at_most": at_most,
+        "sampling": terms.sampling.value,
         "sampling_period": terms.sampling_period,
         "checkpoints_per_round": checkpoints,
         "bytes_per_round": checkpoints * spec.file_bytes,
@@ -77,8 +76,7 @@ def preview_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     exactly = "" if facts["steps"] else "up to "
     yield (
         f"  rounds  up to {facts['rounds']}; in each, {exactly}{facts['checkpoints_per_round']}"
-        f" checkpoints, one every {facts['sampling_period']} of {exactly}{facts['steps_at_most']}"
-        " updates"
+        f" checkpoints, {_spacing(facts)} of {exactly}{facts['steps_at_most']} updates"
     )
     yield (
         f"  bytes   {exactly}{format_bytes(facts['bytes_per_round'])} a round; more than"
@@ -94,6 +92,13 @@ def preview_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     yield "never sent: records, labels, file names, this party's settings, optimiser state."
     yield "what a model learnt from the data does leave: checkpoints and losses are information"
     yield "about them, and the other party keeps what it received. README, Limits, says how much."
+
+
+def _spacing(facts: Mapping[str, Any]) -> str:
+    period = facts["sampling_period"]
+    if facts["sampling"] == Sampling.EVEN:
+        return f"one every {period}"
+    return f"after {period}, {2 * period}, {4 * period}, ..."
 
 
 def _losses(terms: Terms) -> str:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from protocols.agreement import LABEL, LossPrecision, Terms, Weighting
 from protocols.roles import Role
+from protocols.sampling import Sampling
 
 Problem = tuple[str, str]
 """Where (``terms.rounds``) and what."""
@@ -91,8 +92,11 @@ class TermsSettings(Section):
     """Updates T' of the provider's local training in a round. Needs learner_steps."""
     total_steps: Annotated[int, Field(ge=2, le=10**12)] | None = None
     """T + T', shared in proportion to the data sizes. Instead of the two above."""
+    sampling: Literal["even", "doubling"] = "even"
+    """Which checkpoints are sent: one every sampling_period updates, or after one period, two,
+    four, eight and so on, which is far fewer."""
     sampling_period: Positive = 50
-    """Updates between two checkpoints that are sent."""
+    """Updates between two checkpoints that are sent; with doubling, before the first of them."""
     include_last: bool = True
     """Whether the model after the last update is sent too (the paper leaves it out)."""
     weighting: Literal["samples", "parties"] = "samples"
@@ -133,6 +137,7 @@ class TermsSettings(Section):
     def terms(self) -> Terms:
         """The same as the protocols package takes it."""
         values = self.model_dump()
+        values["sampling"] = Sampling(self.sampling)
         values["weighting"] = Weighting(self.weighting)
         values["loss_precision"] = LossPrecision(self.loss_precision)
         return Terms(**values)

@@ -17,6 +17,7 @@ loss = "cross_entropy"       # the loss per example that both tasks return
 rounds = 3                   # assistance rounds, at most
 total_steps = 400            # optimiser updates a round, shared by data size
 sampling_period = 50         # updates between two checkpoints that are sent
+sampling = "even"            # or "doubling": sent after 50, 100, 200, 400, ... updates
 loss_precision = "coarse"    # how finely losses are told: exact, coarse or private
 weighting = "samples"        # or "parties", which hides how much data each side has
 round_bytes = 1_000_000_000  # what either party may send in one round

@@ -20,11 +20,10 @@ from assistlearn.errors import (
     ProtocolError,
 )
 from protocols.roles import Role
-from protocols.sampling import sampled_steps, split_steps
+from protocols.sampling import Sampling, sampled_steps, split_steps
 
 TITLE: Final = "assistlearn/agreement/v1"
 MAX_TEXT_BYTES: Final = 8192  # a note holds 16 KiB, four signatures take half of it
-MAX_CHECKPOINTS: Final = 4096  # in one trajectory; keeps its closing list under 1 MiB
 LABEL: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.:-]{0,63}")
 HEX: Final = re.compile(r"[0-9a-f]{64}")
 INTEGER: Final = re.compile(r"0|[1-9][0-9]{0,17}")
@@ -56,6 +55,7 @@ class Terms:
     provider_steps: int | None
     total_steps: int | None
     """Shared in proportion to the data sizes where the two above are absent."""
+    sampling: Sampling
     sampling_period: int
     include_last: bool
     weighting: Weighting
@@ -103,6 +103,12 @@ class Terms:
             )
         return self.learner_steps, self.provider_steps
 
+    def grid(self, steps: int) -> tuple[int, ...]:
+        """The steps that are sampled of a local training of ``steps`` updates, in order."""
+        return sampled_steps(
+            steps, self.sampling_period, sampling=self.sampling, include_last=self.include_last
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
@@ -141,6 +147,7 @@ class Agreement:
     provider_steps: int
     proposal: str
     """How candidates are proposed; ``grid`` is the only strategy so far."""
+    sampling: Sampling
     sampling_period: int
     include_last: int
     weighting: Weighting
@@ -198,11 +205,8 @@ class Agreement:
                 f"loss_clip is {self.loss_clip} and loss_noise {self.loss_noise}: the first must"
                 " be above 0, the second not below"
             )
-        if max(len(self.grid(Role.LEARNER)), len(self.grid(Role.PROVIDER))) > MAX_CHECKPOINTS:
-            raise LocalProtocolError(
-                f"more than {MAX_CHECKPOINTS} checkpoints in a trajectory",
-                hint="raise sampling_period",
-            )
+        for role in Role:
+            self.grid(role)  # refuses more checkpoints than a trajectory can have
         if self.affordable_rounds < 1:
             raise BudgetError(
                 f"the budget of {self.budget} {self.currency} does not pay for one round at"
@@ -217,7 +221,10 @@ class Agreement:
     def grid(self, role: Role) -> tuple[int, ...]:
         """The steps that ``role`` samples, in order."""
         return sampled_steps(
-            self.steps(role), self.sampling_period, include_last=bool(self.include_last)
+            self.steps(role),
+            self.sampling_period,
+            sampling=self.sampling,
+            include_last=bool(self.include_last),
         )
 
     def samples(self, role: Role) -> int:
@@ -318,6 +325,7 @@ def draw_up(terms: Terms, *, learner: Side, provider: Side, model: str, data: st
         learner_steps=learner_steps,
         provider_steps=provider_steps,
         proposal="grid",
+        sampling=terms.sampling,
         sampling_period=terms.sampling_period,
         include_last=int(terms.include_last),
         weighting=terms.weighting,

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from assistlearn.errors import LocalProtocolError
-from protocols.agreement import MAX_CHECKPOINTS
+from protocols.sampling import MAX_CHECKPOINTS
 from protocols.selection import Report
 
 PROTOCOL_VERSION: Final = 1

@@ -1,26 +1,58 @@
 """Which steps of a local training become checkpoints, and how many steps each party makes."""
 
+from enum import StrEnum
+from typing import Final
+
 from assistlearn.errors import LocalProtocolError
 
+MAX_CHECKPOINTS: Final = 4096  # in one trajectory; keeps its closing list under 1 MiB
 
-def sampled_steps(steps: int, period: int, *, include_last: bool = True) -> tuple[int, ...]:
-    """The sampling grid: 0, I, 2I, ... below T, and T itself (SPEC 3.1).
 
-    Source: AssistDeep, Algorithm 1 (arXiv:2109.09307), where the last update is not a
-    candidate; ``include_last=False`` is that literal rule. Step k is the model after k updates.
+class Sampling(StrEnum):
+    """How far apart the sampled steps are (SPEC 3.1)."""
+
+    EVEN = "even"
+    """0, I, 2I, 3I, ...: the paper's."""
+    DOUBLING = "doubling"
+    """0, I, 2I, 4I, 8I, ...: dense where a handed-over model changes most, and few."""
+
+
+def sampled_steps(
+    steps: int,
+    period: int,
+    *,
+    sampling: Sampling = Sampling.EVEN,
+    include_last: bool = True,
+) -> tuple[int, ...]:
+    """The sampling grid: the strategy's steps below T, and T itself (SPEC 3.1).
+
+    Source: AssistDeep, Algorithm 1 (arXiv:2109.09307), where the grid is even and the last
+    update is not a candidate; ``include_last=False`` is that literal rule. Step k is the model
+    after k updates.
 
     Args:
         steps: updates T of one local training, at least 1.
-        period: sampling period I, at least 1.
+        period: sampling period I, at least 1: the first sampled step after 0.
+        sampling: whether the steps grow by I or by a factor of two from there.
         include_last: whether the model after all T updates is a candidate.
 
     Raises:
-        LocalProtocolError: ``steps`` or ``period`` is below 1.
+        LocalProtocolError: ``steps`` or ``period`` is below 1, or there are more than
+            ``MAX_CHECKPOINTS`` steps; none are listed then, as a peer may have named the numbers.
     """
     if steps < 1 or period < 1:
         raise LocalProtocolError(f"steps is {steps} and period is {period}, both must be >= 1")
-    grid = tuple(range(0, steps, period))
-    return (*grid, steps) if include_last else grid
+    if sampling is Sampling.EVEN:
+        below: range | tuple[int, ...] = range(0, steps, period)
+    else:
+        doublings = (steps - 1) // period  # I * 2**k < T means 2**k <= (T - 1) // I
+        below = (0, *(period << k for k in range(doublings.bit_length())))
+    if len(below) + include_last > MAX_CHECKPOINTS:
+        raise LocalProtocolError(
+            f"more than {MAX_CHECKPOINTS} checkpoints in a trajectory of {steps} updates",
+            hint="raise sampling_period, or set sampling to doubling",
+        )
+    return (*below, steps) if include_last else tuple(below)
 
 
 def split_steps(total: int, learner_samples: int, provider_samples: int) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from typing import Final
 import click
 import zmq
 
-from experiments.bench import memory, overlap, resume, rounds, training, transfer
+from experiments.bench import deferral, memory, overlap, resume, rounds, training, transfer
 from experiments.bench.plan import Plan
 from experiments.bench.table import Result, markdown, show
 from parties.output import json_safe
@@ -28,8 +28,9 @@ ROWS: Final[Mapping[str, Callable[[Plan], Result]]] = {
     "round": rounds.measure,
     "resume": resume.measure,
     "overlap": overlap.measure,
+    "deferral": deferral.measure,
 }
-PACKAGES: Final = ("torch", "pyzmq", "cryptography", "safetensors", "numpy")
+PACKAGES: Final = ("torch", "pyzmq", "cryptography", "safetensors", "numpy", "scikit-learn")
 
 
 def heading() -> str:

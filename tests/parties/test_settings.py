@@ -11,6 +11,7 @@ from parties.settings import (
 )
 from parties.settings_file import check_settings, load_settings
 from protocols.agreement import LossPrecision, Side, Terms, Weighting, draw_up
+from protocols.sampling import Sampling
 
 LEARNER = """
 role = "learner"
@@ -74,6 +75,13 @@ def test_terms_settings_have_the_names_of_the_terms_that_both_parties_sign(tmp_p
     )
 
 
+def test_sampling_is_even_unless_the_file_says_doubling(tmp_path):
+    doubling = LEARNER.replace("rounds = 3", 'rounds = 3\nsampling = "doubling"')
+
+    assert load(LEARNER, tmp_path).terms.terms().sampling is Sampling.EVEN
+    assert load(doubling, tmp_path).terms.terms().sampling is Sampling.DOUBLING
+
+
 def test_losses_are_exact_in_a_simulation_unless_the_file_says_otherwise():
     terms = SimulationTermsSettings(task="x", total_steps=2)
 
@@ -112,6 +120,7 @@ def test_all_problems_are_reported_at_once_with_key_and_value(tmp_path):
         ("rounds = 3", "price = 9", "terms.budget: 0 does not pay for one round at price 9"),
         ("rounds = 3", 'currency = "euro"', "terms.currency: 'euro' must be three capital"),
         ("rounds = 3", "include_last = 1", "terms.include_last: 1 is neither true nor false"),
+        ("rounds = 3", 'sampling = "doublng"', "terms.sampling: 'doublng' is not 'even' or"),
         ('"digits"', '"a b"', "terms.task: 'a b' must be 1 to 64 of"),
         ("tcp://provider.example:7733", "provider:7733", "must read tcp://HOST:PORT"),
         (":7733", ":77330", "must read tcp://HOST:PORT"),

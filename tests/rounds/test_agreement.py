@@ -17,6 +17,7 @@ from protocols.agreement import (
     draw_up,
 )
 from protocols.roles import Role
+from protocols.sampling import Sampling
 
 TERMS = Terms(
     task="toy",
@@ -25,6 +26,7 @@ TERMS = Terms(
     learner_steps=None,
     provider_steps=None,
     total_steps=2000,
+    sampling=Sampling.EVEN,
     sampling_period=50,
     include_last=True,
     weighting=Weighting.SAMPLES,
@@ -86,7 +88,9 @@ def test_a_difference_in_any_field_is_named_with_both_values(name):
         ("loss_clip 4.0", "loss_clip x"),
         ("include_last 1", "include_last 2"),
         ("task toy", "task toy story"),
+        ("sampling even", "sampling odd"),
         ("sampling_period 2", "sampling_period 0"),
+        ("learner_steps 4", "learner_steps 99999999999999999"),  # would not fit into memory
         ("assistlearn/agreement/v1", "assistlearn/agreement/v2"),
     ],
     ids=lambda change: f"{change[0]!r} to {change[1]!r}",
@@ -130,9 +134,38 @@ def test_steps_are_shared_by_data_size_as_in_the_paper(learner_samples, steps):
 
 
 def test_each_differing_term_is_named_before_anything_is_drawn_up():
-    for name, other in {"rounds": 4, "weighting": Weighting.PARTIES, "loss_clip": 2.0}.items():
+    others = {
+        "rounds": 4,
+        "sampling": Sampling.DOUBLING,
+        "weighting": Weighting.PARTIES,
+        "loss_clip": 2.0,
+    }
+    for name, other in others.items():
         theirs = dataclasses.replace(TERMS, **{name: other})
         with pytest.raises(AgreementMismatchError) as caught:
             TERMS.must_equal(theirs.text())
         assert caught.value.field == name
     TERMS.must_equal(TERMS.text())
+
+
+def test_parties_that_sample_differently_are_told_the_term_and_both_values():
+    theirs = dataclasses.replace(TERMS, sampling=Sampling.DOUBLING)
+
+    with pytest.raises(AgreementMismatchError, match=r"sampling.*even.*doubling"):
+        TERMS.must_equal(theirs.text())
+
+
+@pytest.mark.parametrize(
+    ("sampling", "learner_grid", "provider_grid"),
+    [
+        (Sampling.EVEN, (0, 2, 4), (0, 2, 4, 6, 8, 10, 12, 13)),
+        (Sampling.DOUBLING, (0, 2, 4), (0, 2, 4, 8, 13)),
+    ],
+)
+def test_the_agreement_names_the_steps_that_both_sides_await(sampling, learner_grid, provider_grid):
+    signed = agreement(sampling=sampling, provider_steps=13)
+
+    read = Agreement.parse(signed.text())
+
+    assert read.grid(Role.LEARNER) == learner_grid
+    assert read.grid(Role.PROVIDER) == provider_grid

@@ -16,10 +16,14 @@ from protocols.learner import LearnerMachine
 from protocols.messages import Carriage, CheckpointMessage, CloseReason, TrajectoryClosed
 from protocols.provider import ProviderMachine
 from protocols.roles import Role
+from protocols.sampling import Sampling
 from protocols.selection import Criterion, select_checkpoint
 
 seeds = st.integers(0, 10**9)
 weightings = st.sampled_from(Weighting)
+samplings = st.sampled_from(Sampling)
+LONG = {"learner_steps": 11, "provider_steps": 17, "sampling_period": 1}
+"""Local trainings in which the strategies sample different steps."""
 
 
 def hidden(weighting: Weighting) -> dict[str, object]:
@@ -28,10 +32,11 @@ def hidden(weighting: Weighting) -> dict[str, object]:
     return {"weighting": weighting, **counts}
 
 
-@given(seeds, weightings, st.sampled_from([0.0, 0.3, 1.0]))
+@given(seeds, weightings, samplings, st.sampled_from([0.0, 0.3, 1.0]))
 @settings(max_examples=150, deadline=None)
-def test_global_loss_never_rises_from_one_round_to_the_next(seed, weighting, diverges):
-    pair = Pair(agreement(rounds=5, **hidden(weighting)), seed=seed, diverges=diverges).run()
+def test_global_loss_never_rises_from_one_round_to_the_next(seed, weighting, sampling, diverges):
+    terms = agreement(rounds=5, sampling=sampling, **hidden(weighting), **LONG)
+    pair = Pair(terms, seed=seed, diverges=diverges).run()
 
     losses = [result.global_loss for result in pair.learner.results]
 
@@ -40,10 +45,12 @@ def test_global_loss_never_rises_from_one_round_to_the_next(seed, weighting, div
     assert pair.learner.best.global_loss == losses[-1]
 
 
-@given(seeds, weightings)
+@given(seeds, weightings, samplings)
 @settings(max_examples=100, deadline=None)
-def test_each_choice_equals_a_brute_force_search_over_all_reported_models(seed, weighting):
-    pair = Pair(agreement(**hidden(weighting)), seed=seed).run()
+def test_each_choice_equals_a_brute_force_search_over_all_reported_models(
+    seed, weighting, sampling
+):
+    pair = Pair(agreement(sampling=sampling, **hidden(weighting), **LONG), seed=seed).run()
 
     for number, result in enumerate(pair.learner.results, 1):
         for role, chosen in (
@@ -100,6 +107,31 @@ def test_both_parties_compute_the_same_winner_from_the_same_losses(seed, weighti
         winners.append((losses, select_checkpoint(losses)))
 
     assert winners[0] == winners[1]
+
+
+@pytest.mark.parametrize(
+    ("sampling", "steps"),
+    [(Sampling.EVEN, [*range(12)]), (Sampling.DOUBLING, [0, 1, 2, 4, 8, 11])],
+)
+def test_the_steps_of_the_agreed_strategy_and_no_others_are_sent(sampling, steps):
+    pair = Pair(agreement(sampling=sampling, **LONG), seed=1).run()
+
+    for number in (1, 2, 3):
+        sent = [
+            m.step
+            for m in pair.sent[Role.LEARNER]
+            if isinstance(m, CheckpointMessage) and m.round == number
+        ]
+        assert sent == steps
+
+
+def test_a_party_that_samples_by_another_strategy_than_agreed_is_refused():
+    pair = Pair(agreement(sampling=Sampling.EVEN, **LONG), seed=1).run()
+    strict = agreement(sampling=Sampling.DOUBLING, **LONG)
+    machine = ProviderMachine(strict, own_samples=40)
+
+    with pytest.raises(PeerProtocolError, match="step 3 where step 4 comes next"):
+        feed(machine, pair.sent[Role.LEARNER], pair)
 
 
 def test_step_0_travels_by_digest_once_the_peer_holds_it():

@@ -13,7 +13,7 @@ from protocols.agreement import LossPrecision, Weighting
 from protocols.events import Scored
 from protocols.messages import Carriage, CheckpointMessage
 from protocols.roles import Role
-from protocols.sampling import sampled_steps, split_steps
+from protocols.sampling import MAX_CHECKPOINTS, Sampling, sampled_steps, split_steps
 from protocols.selection import Criterion, select_checkpoint
 from protocols.trajectory import IncomingTrajectory
 
@@ -25,6 +25,50 @@ def test_the_grid_is_what_a_loop_over_all_steps_collects(steps, period, include_
         expected.append(steps)
 
     assert list(sampled_steps(steps, period, include_last=include_last)) == expected
+
+
+@given(st.integers(1, 300), st.integers(1, 60), st.booleans())
+def test_the_doubling_grid_is_what_a_loop_that_doubles_collects(steps, period, include_last):
+    expected, step = [0], period
+    while step < steps:
+        expected.append(step)
+        step *= 2
+    if include_last:
+        expected.append(steps)
+
+    found = sampled_steps(steps, period, sampling=Sampling.DOUBLING, include_last=include_last)
+
+    assert list(found) == expected
+
+
+@given(st.integers(1, 3000), st.integers(1, 300))
+def test_grids_have_as_many_steps_as_the_specification_says(steps, period):
+    even, doubling = (sampled_steps(steps, period, sampling=each) for each in Sampling)
+
+    assert len(even) == math.ceil(steps / period) + 1
+    # a quotient that is a power of two is exact, and so is its logarithm
+    assert len(doubling) == math.ceil(math.log2(max(steps / period, 1))) + 2
+
+
+@given(st.integers(1, 3000), st.integers(1, 300), st.booleans())
+def test_doubling_samples_some_of_the_even_steps_and_no_others(steps, period, include_last):
+    even, doubling = (
+        set(sampled_steps(steps, period, sampling=each, include_last=include_last))
+        for each in Sampling
+    )
+
+    assert doubling <= even
+
+
+def test_a_grid_as_long_as_a_trajectory_may_be_is_made_and_one_step_more_is_refused():
+    assert len(sampled_steps(MAX_CHECKPOINTS - 1, 1)) == MAX_CHECKPOINTS
+
+    with pytest.raises(LocalProtocolError, match="more than 4096 checkpoints") as caught:
+        sampled_steps(MAX_CHECKPOINTS, 1)
+
+    assert "sampling" in caught.value.hint
+    assert len(sampled_steps(MAX_CHECKPOINTS, 1, include_last=False)) == MAX_CHECKPOINTS
+    assert len(sampled_steps(10**17, 1, sampling=Sampling.DOUBLING)) == 59
 
 
 @given(st.integers(2, 10**6), st.integers(1, 10**9), st.integers(1, 10**9))

@@ -6,6 +6,7 @@ import pytest
 
 import protocols
 from protocols import learner, provider
+from protocols.sampling import Sampling, sampled_steps
 
 SPEC = (Path(protocols.__file__).parent / "SPEC.md").read_text(encoding="utf-8")
 
@@ -22,3 +23,12 @@ def test_every_transition_is_a_row_of_the_specification(module):
     ]
 
     assert table == rows
+
+
+@pytest.mark.parametrize("sampling", Sampling)
+def test_the_first_steps_of_every_sampling_strategy_are_a_row_of_the_specification(sampling):
+    first = sampled_steps(100, 1, sampling=sampling)[: 5 if sampling is Sampling.DOUBLING else 4]
+
+    shown = ", ".join("0" if step == 0 else f"{step}I".removeprefix("1") for step in first)
+
+    assert f"| `{sampling.value}` | {shown}, ... |" in SPEC

@@ -13,6 +13,7 @@ from protocols.learner import LearnerMachine
 from protocols.messages import Message
 from protocols.provider import ProviderMachine
 from protocols.roles import Role
+from protocols.sampling import Sampling
 from protocols.selection import Criterion
 
 
@@ -36,6 +37,7 @@ def agreement(**changes: object) -> Agreement:
         learner_steps=4,
         provider_steps=6,
         proposal="grid",
+        sampling=Sampling.EVEN,
         sampling_period=2,
         include_last=1,
         weighting=Weighting.SAMPLES,
