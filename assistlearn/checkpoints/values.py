@@ -36,7 +36,7 @@ def check_file(path: Path, spec: ModelSpec, *, max_abs: float = MAX_ABS) -> None
         TensorError: names the tensor, the index in it and the value, if a value is at fault.
         StorageError: the file cannot be read.
     """
-    block = np.empty(BLOCK_BYTES, dtype=np.uint8)
+    block, scratch = np.empty((2, BLOCK_BYTES), dtype=np.uint8)
     with disk_errors(f"read checkpoint {path.name}"), path.open("rb", buffering=0) as file:
         size_bytes = os.fstat(file.fileno()).st_size
         if size_bytes != spec.file_bytes:
@@ -51,11 +51,12 @@ def check_file(path: Path, spec: ModelSpec, *, max_abs: float = MAX_ABS) -> None
                 hint="check that both parties build the same model with the same wire precision",
             )
         for tensor in spec.tensors:
-            _check_tensor(file, tensor, block, max_abs=max_abs)
+            _check_tensor(file, tensor, block, scratch, max_abs=max_abs)
 
 
-def _check_tensor(file: BinaryIO, tensor: TensorSpec, block: Block, *, max_abs: float) -> None:
-    scratch = np.empty_like(block)
+def _check_tensor(
+    file: BinaryIO, tensor: TensorSpec, block: Block, scratch: Block, *, max_abs: float
+) -> None:
     for start in range(0, tensor.size_bytes, BLOCK_BYTES):
         part = block[: min(BLOCK_BYTES, tensor.size_bytes - start)]
         _fill(file, part, tensor.name)

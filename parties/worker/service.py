@@ -11,6 +11,7 @@ from assistlearn.errors import AssistLearnError, LocalProtocolError, TaskError
 from assistlearn.randomness import seed_torch
 from assistlearn.task import Task
 from assistlearn.training import Trainer, local_loss
+from assistlearn.training.memory import release_memory
 from assistlearn.training.user_code import user_code
 from parties.work import carry_out
 from parties.worker.requests import (
@@ -116,12 +117,14 @@ class WorkerService:
     def _describe(self) -> Described:
         loss = local_loss(self._task, self._model(), clip=None)
         assert loss is not None
-        return Described(
+        described = Described(
             spec=self._model_spec().text(),
             samples=loss.count,
             # Optional for a task: what its data must have in common with the other side's.
             schema=str(getattr(self._task, "schema", ""))[:MAX_SCHEMA],
         )
+        release_memory()  # of the models built for this: a provider may now wait for days
+        return described
 
     def _model(self) -> nn.Module:
         seed_torch(self._seed, "describe")
