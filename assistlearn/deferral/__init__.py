@@ -1,0 +1,1 @@
+"""Learning to defer: which of several fixed agents should answer which example."""
