@@ -151,15 +151,16 @@ def _feature_names(rejector: RejectorBase) -> tuple[str, ...] | int:
 
 
 def _parameters(rejector: RejectorBase) -> dict[str, Any]:
-    """All parameters but those left at None, as plain values.
+    """All parameters as plain values, but for those that are None by default and were left so.
 
     Raises:
-        ConfigError: one is a function or another object.
+        ConfigError: one is a function or another object, or None where that is not the default.
     """
     found = {}
+    defaults = type(rejector)().get_params(deep=False)
     for name, value in rejector.get_params(deep=False).items():
         plain = _plain(value)
-        if plain is None:
+        if plain is None and defaults[name] is None:
             continue
         try:
             toml_value(plain)
@@ -192,13 +193,19 @@ def _versions() -> dict[str, str]:
 
 def _file_bytes(rejector: RejectorBase) -> bytes:
     layout, state = rejector._layout(), rejector._state()  # noqa: SLF001
-    parts = [_header(layout)]
-    for name, (shape, dtype) in layout.items():
-        array = np.asarray(state[name])
-        assert array.shape == shape, f"{name} has shape {array.shape}, not {shape}"
-        assert array.dtype == dtype, f"{name} has type {array.dtype}, not {dtype}"
-        parts.append(array.astype(np.dtype(dtype).newbyteorder("<"), copy=False).tobytes())
-    return b"".join(parts)
+    arrays = {name: np.asarray(array) for name, array in state.items()}
+    found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
+    if found != {name: (shape, np.dtype(dtype)) for name, (shape, dtype) in layout.items()}:
+        raise ConfigError(
+            "the fitted arrays are not those that the parameters give",
+            hint="fit the rejector again: its parameters were changed since",
+        )
+    stored = (arrays[name].astype(_stored(dtype)) for name, (_, dtype) in layout.items())
+    return _header(layout) + b"".join(array.tobytes() for array in stored)
+
+
+def _stored(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    return np.dtype(dtype).newbyteorder("<")  # as safetensors has it
 
 
 def _header(layout: Layout) -> bytes:
@@ -236,9 +243,8 @@ def _arrays(path: Path, layout: Layout, card: RejectorCard) -> State:
         )
     arrays, offset = {}, len(header)
     for name, (shape, dtype) in layout.items():
-        stored = np.dtype(dtype).newbyteorder("<")
         count = math.prod(shape)
-        values = np.frombuffer(data, stored, count, offset).astype(dtype).reshape(shape)
+        values = np.frombuffer(data, _stored(dtype), count, offset).astype(dtype).reshape(shape)
         if not np.isfinite(values).all():
             raise DataError(f"{name} holds values that are not finite", hint="fit it again")
         arrays[name] = values

@@ -76,7 +76,7 @@ class Outcomes:
 
 
 def read_outcomes(
-    path: Path,
+    path: str | Path,
     *,
     features: Sequence[str] | None = None,
     prices: Mapping[str, float] | None = None,
@@ -96,6 +96,7 @@ def read_outcomes(
         DataError: the file cannot be read, lacks a column, or holds what is no number.
         ConfigError: a setting names what is not there, or a price is below 0.
     """
+    path = Path(path)
     columns = read_table(path)
     agents = _agents(columns, path, main)
     errors, correct = _errors(columns, agents, path)

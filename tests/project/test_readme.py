@@ -63,6 +63,25 @@ def test_the_example_task_and_its_study_run_as_printed(tmp_path):
     assert (tmp_path / "results" / "wine" / "results.csv").is_file()
 
 
+def test_five_lines_that_learn_to_defer_run_as_printed(tmp_path):
+    (tmp_path / "who_answers.py").write_text(block("who_answers.py"), encoding="utf-8")
+    rows = [f"{i / 40 - 2},{int(i > 60 or i % 3 == 0)},{int(i % 10 != 0)}" for i in range(160)]
+    header = "length,correct:small,correct:large"
+    (tmp_path / "outcomes.csv").write_text("\n".join([header, *rows]), encoding="utf-8")
+
+    done = subprocess.run(
+        [sys.executable, "who_answers.py"],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("'large' answers")
+    assert "expected cost" in done.stdout
+
+
 def test_files_that_the_readme_points_at_exist():
     for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
         assert (ROOT / target).exists(), target

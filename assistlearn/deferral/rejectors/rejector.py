@@ -3,20 +3,18 @@
     rejector = Rejector(agents=["small", "large"], prices=[0, 0.1]).fit(features, errors)
     print(rejector.decide(features).explain(0))
 
-Letters: B examples, A agents, F features, H units of the last hidden layer.
+Letters: B examples, A agents, F features.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from typing import Any, ClassVar, Final, Literal, Self
 from warnings import warn
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -32,6 +30,7 @@ from assistlearn.deferral.rejectors.convex import (
     log_loss,
 )
 from assistlearn.deferral.rejectors.interface import RejectorBase
+from assistlearn.deferral.rejectors.layers import Layers
 from assistlearn.deferral.rejectors.minibatches import AdamSettings, held_out_rows, train_rejector
 from assistlearn.deferral.rejectors.modules import TableRejector
 from assistlearn.deferral.rejectors.ridge import CostEstimate, cost_errors, fit_costs
@@ -53,17 +52,6 @@ from assistlearn.training.devices import choose_device
 MULTIPLICATIONS: Final = 1 << 24  # a layer on a batch; below, sharing costs more than it saves
 SOLVERS: Final = ("auto", "lbfgs", "adam")
 KINKED: Final = frozenset({"mild_hinge"})  # convex, but L-BFGS ends at the first kink
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Layer:
-    """One linear layer as arrays."""
-
-    weights: Floats
-    """Shape ``(in, out)``."""
-
-    biases: Floats
-    """Shape ``(out,)``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +103,7 @@ class Rejector(RejectorBase):
         random_state: seed of held-out rows, initial weights and batches. L-BFGS draws nothing.
 
     Attributes:
-        layers_: the scores as arrays, first layer first.
+        layers_: the scores' layers as arrays.
         scaling_: means and deviations of the features.
         cost_estimate_: the regression of costs.
         n_iter_: iterations of L-BFGS, or epochs.
@@ -133,7 +121,7 @@ class Rejector(RejectorBase):
         weight_decay: float = 1e-4,
         solver: Literal["auto", "lbfgs", "adam"] = "auto",
         max_iter: int = 500,
-        tol: float = 1e-4,
+        tol: float = 1e-3,
         learning_rate: float = 3e-3,
         batch_size: int = 256,
         validation_fraction: float = 0.1,
@@ -178,11 +166,10 @@ class Rejector(RejectorBase):
         )
         features, costs = self._read(X, y)
         self.scaling_, scaled = Scaling.fit(features)
-        self.layers_: tuple[Layer, ...] = ()
         self.deferral_loss_ = float("nan")
         if costs.shape[1] == 1:  # nothing to decide
             nothing = np.zeros((scaled.shape[1], 1), dtype=scaled.dtype)
-            self.layers_ = (Layer(weights=nothing, biases=nothing[0]),)
+            self.layers_ = Layers(weights=(nothing,), biases=(nothing[0],))
             self.n_iter_, converged = 1, True
         elif self._solver(settings) == "lbfgs":
             converged = self._fit_linear(scaled, costs, settings)
@@ -195,64 +182,38 @@ class Rejector(RejectorBase):
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        hidden = self._hidden(scaled)
+        hidden = self.layers_.hidden(scaled)
         self.cost_estimate_, self.cost_errors_ = fit_costs(hidden, costs)
-        if len(self.layers_) > 1 and adam.validation_fraction:
+        if self.hidden and adam.validation_fraction:
             # The hidden layer was fitted to the training rows' costs, so only others tell.
             _, held = held_out_rows(len(costs), fraction=adam.validation_fraction, seed=adam.seed)
             self.cost_errors_ = cost_errors(self.cost_estimate_, hidden[held], costs[held])
         return self
 
     def _scores(self, features: Floats) -> Floats:
-        last = self.layers_[-1]
-        scores: Floats = self._hidden(self.scaling_(features)) @ last.weights
-        scores += last.biases
-        return scores
+        return self.layers_.scores(self.scaling_(features))
 
     def _expected_costs(self, features: Floats) -> Floats:
-        return self.cost_estimate_(self._hidden(self.scaling_(features)))
-
-    def _hidden(self, scaled: Floats) -> Floats:
-        """What the scores are linear in. Shape ``(B, H)``."""
-        for layer in self.layers_[:-1]:
-            scaled = scaled @ layer.weights
-            scaled += layer.biases
-            np.maximum(scaled, 0, out=scaled)
-        return scaled
+        return self.cost_estimate_(self.layers_.hidden(self.scaling_(features)))
 
     def _layout(self) -> Layout:
         self._check_hidden()
-        widths = (self.n_features_in_, *self.hidden, len(self.agents_))
-        if len(self.agents_) == 1:
-            widths = (widths[0], 1)
-        layers: dict[str, tuple[tuple[int, ...], npt.DTypeLike]] = {}
-        for number, (width, out) in enumerate(pairwise(widths)):
-            layers[f"layers.{number}.weights"] = ((width, out), self.dtype_)
-            layers[f"layers.{number}.biases"] = ((out,), self.dtype_)
+        count = len(self.agents_)
+        hidden = self.hidden if count > 1 else ()  # with one agent there is nothing to learn
+        widths = (self.n_features_in_, *hidden, count)
         return {
             **Scaling.layout(widths[0], self.dtype_),
-            **layers,
-            **CostEstimate.layout(widths[-2], widths[-1], self.dtype_),
+            **Layers.layout(widths, self.dtype_),
+            **CostEstimate.layout(widths[-2], count, self.dtype_),
         }
 
     def _state(self) -> State:
-        layers = {
-            f"layers.{number}.{part}": getattr(layer, part)
-            for number, layer in enumerate(self.layers_)
-            for part in ("weights", "biases")
-        }
-        return {**self.scaling_.state(), **layers, **self.cost_estimate_.state()}
+        return {**self.scaling_.state(), **self.layers_.state(), **self.cost_estimate_.state()}
 
     def _restore(self, state: State) -> None:
         self._surrogate()  # refuses a name or settings that do not exist
         self.scaling_ = Scaling.restored(state)
-        count = sum(name.endswith(".biases") for name in state)
-        self.layers_ = tuple(
-            Layer(
-                weights=state[f"layers.{number}.weights"], biases=state[f"layers.{number}.biases"]
-            )
-            for number in range(count)
-        )
+        self.layers_ = Layers.restored(state)
         self.cost_estimate_ = CostEstimate.restored(state)
 
     def _surrogate(self) -> SurrogateSettings:
@@ -272,7 +233,8 @@ class Rejector(RejectorBase):
         return OwnSurrogate(self.surrogate)
 
     def _check_hidden(self) -> None:
-        if not all(isinstance(each, int | np.integer) and each > 0 for each in self.hidden):
+        widths = self.hidden if isinstance(self.hidden, Iterable) else [None]
+        if not all(isinstance(each, int | np.integer) and each > 0 for each in widths):
             raise ConfigError(
                 f"hidden is {self.hidden}, must be whole numbers above 0",
                 hint="set it to (32,) for one layer, or to () for linear scores",
@@ -300,7 +262,7 @@ class Rejector(RejectorBase):
             else log_loss(features_BF, costs_BA, partial(cost_weights, kappa=kappa))
         )
         found = self._lbfgs(objective, features_BF, agents=costs.shape[1])
-        self.layers_ = (Layer(weights=found.weights, biases=found.biases),)
+        self.layers_ = Layers(weights=(found.weights,), biases=(found.biases,))
         self.n_iter_ = max(found.iterations, 1)
         return found.converged
 
@@ -309,38 +271,36 @@ class Rejector(RejectorBase):
     ) -> bool:
         features_BF, costs_BA = self._tensors(scaled, costs)
         surrogate = settings.prepare(costs_BA)
-        module, linears = self._network(features_BF, costs_BA, seed=adam.seed)
+        module, linears = self._network(features_BF, costs_BA, adam)
         work = adam.batch_size * max(each.weight.numel() for each in linears)
         with one_thread_each() if work < MULTIPLICATIONS else nullcontext():
             done = train_rejector(module, features_BF, costs_BA, surrogate, adam)
-        self.layers_ = tuple(
-            Layer(
-                weights=np.ascontiguousarray(each.weight.detach().cpu().numpy().T),
-                biases=each.bias.detach().cpu().numpy(),
-            )
-            for each in linears
-        )
+        self.layers_ = Layers.of(linears)
         self.n_iter_ = done.epochs
         self.deferral_loss_ = done.deferral_loss
         return done.converged
 
     def _network(
-        self, features_BF: Tensor, costs_BA: Tensor, *, seed: int
+        self, features_BF: Tensor, costs_BA: Tensor, adam: AdamSettings
     ) -> tuple[TableRejector, list[nn.Linear]]:
         """A module to train, and its layers.
 
         A network starts with equal scores for all agents; linear scores start from the two-stage
-        log loss, as surrogates that are not convex are flat or wrong far from a good rule.
+        log loss on the rows that are not held out, as surrogates that are not convex are flat or
+        wrong far from a good rule.
         """
         with torch.random.fork_rng(devices=[]):  # leaves the caller's generator as it was
-            torch.manual_seed(derive_seed(seed, "initial weights"))
+            torch.manual_seed(derive_seed(adam.seed, "initial weights"))
             module = TableRejector(features_BF.shape[1], costs_BA.shape[1], hidden=self.hidden)
         linears = [each for each in module.modules() if isinstance(each, nn.Linear)]
         nn.init.zeros_(linears[-1].weight)
         nn.init.zeros_(linears[-1].bias)
         if len(linears) == 1:
-            objective = log_loss(features_BF, costs_BA, cost_weights)
-            found = self._lbfgs(objective, features_BF, agents=costs_BA.shape[1])
+            fraction = adam.validation_fraction
+            rows, _ = held_out_rows(len(costs_BA), fraction=fraction, seed=adam.seed)
+            train_BF, train_BA = features_BF[rows], costs_BA[rows]
+            objective = log_loss(train_BF, train_BA, cost_weights)
+            found = self._lbfgs(objective, train_BF, agents=costs_BA.shape[1])
             with torch.no_grad():
                 linears[0].weight.copy_(torch.from_numpy(found.weights.T))
                 linears[0].bias.copy_(torch.from_numpy(found.biases))
