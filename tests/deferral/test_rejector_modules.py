@@ -89,7 +89,7 @@ def test_hidden_feature_maps_are_flattened_behind_the_features():
     assert torch.equal(rejector(features, maps), rejector(features, maps.reshape(3, 12)))
 
 
-def test_texts_are_routed_by_their_words_whatever_the_order_they_were_seen_in():
+def test_texts_are_told_apart_by_their_words():
     texts = ["pay the invoice", "refund my invoice", "kernel panic", "panic in the kernel log"] * 10
     costs = torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]] * 10)
     rejector = TextFeatureRejector(2, buckets=256)
@@ -145,7 +145,9 @@ def test_without_held_out_rows_the_last_epoch_is_kept():
     rejector = TableRejector(1, 2)
     settings = AdamSettings(epochs=3, validation_fraction=0)
 
-    done = train_rejector(rejector, torch.randn(8, 1), torch.rand(8, 2), two_stage_surrogate, settings)
+    done = train_rejector(
+        rejector, torch.randn(8, 1), torch.rand(8, 2), two_stage_surrogate, settings
+    )
 
     assert (done.epochs, done.best_epoch, done.converged) == (3, 3, True)
     assert math.isnan(done.deferral_loss)
@@ -176,7 +178,9 @@ def test_held_out_rows_and_the_others_are_all_rows_once(rows, fraction, held):
 
 def test_features_and_costs_of_different_lengths_are_refused():
     with pytest.raises(DataError, match=r"\[3\] features for 4 costs"):
-        train_rejector(TableRejector(1, 2), torch.zeros(3, 1), torch.zeros(4, 2), two_stage_surrogate)
+        train_rejector(
+            TableRejector(1, 2), torch.zeros(3, 1), torch.zeros(4, 2), two_stage_surrogate
+        )
 
 
 def test_training_that_diverges_is_said_to_diverge():

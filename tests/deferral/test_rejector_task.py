@@ -81,16 +81,15 @@ def test_rounds_train_a_rejector_and_the_global_loss_never_rises(files, hidden):
     assert losses[-1] < losses[0]
     last = rounds[-1].metrics
     assert last["oracle_loss"] <= last["deferral_loss"] < last["best_fixed_agent_loss"]
-    sessions = [
-        [each.digest for each in LocalSession(Sites(settings, seed=0, folder=files / name)).rounds()]
-        for name in ("again", "once more")
-    ]
-    assert sessions[0] == sessions[1]
+    again, once_more = (
+        LocalSession(Sites(settings, seed=0, folder=files / name)) for name in ("two", "three")
+    )
+    assert [*again.rounds()] == [*once_more.rounds()]
 
 
 @pytest.mark.parametrize("name", surrogate_names())
 def test_every_surrogate_gives_losses_that_rounds_accept_or_is_refused(name):
-    features, costs = (torch.from_numpy(each) for each in outcomes())
+    costs = torch.from_numpy(outcomes()[1])
     settings = {"margins": [0.5, 1.0, 2.0]} if name.startswith("mild") else {}
     fitted = {"class_balanced", "ldam", "logit_adjusted"}
     parts = {"surrogate": name, "surrogate_settings": settings, "costs_BA": costs.clamp(max=1)}

@@ -80,7 +80,7 @@ def test_with_one_right_agent_it_is_multinomial_logistic_regression():
     rejector.fit(features, 1 - np.eye(4)[right])
     classifier.fit(scaled, right)
 
-    weights = rejector.layers_[0].weights
+    weights = rejector.layers_.weights[0]
     np.testing.assert_allclose(
         weights - weights.mean(axis=1, keepdims=True), classifier.coef_.T, atol=1e-5
     )
@@ -145,9 +145,9 @@ def test_two_fits_are_the_same_bit_for_bit_and_leave_torchs_generator_alone():
     )
 
     assert torch.equal(torch.rand(3), expected)
-    for one, other in zip(first.layers_, second.layers_, strict=True):
-        assert np.array_equal(one.weights, other.weights)
-        assert np.array_equal(one.biases, other.biases)
+    assert first.layers_.state().keys() == second.layers_.state().keys()
+    for name, array in first.layers_.state().items():
+        assert np.array_equal(array, second.layers_.state()[name])
 
 
 def test_training_keeps_the_epoch_with_the_least_held_out_deferral_loss():
@@ -200,7 +200,7 @@ def test_float32_features_are_not_copied_into_float64():
     rejector = Rejector().fit(features.astype(np.float32), costs)
 
     assert rejector.decision_function(features.astype(np.float32)).dtype == np.float32
-    assert rejector.layers_[0].weights.dtype == np.float32
+    assert rejector.layers_.weights[0].dtype == np.float32
     exact = Rejector().fit(features, costs)
     assert (rejector.predict(features) == exact.predict(features)).mean() > 0.995
 
@@ -268,6 +268,7 @@ def test_a_surrogate_of_ones_own_is_trained_by_adam():
         ({"surrogate": 3}, "surrogate is a int"),
         ({"solver": "sgd"}, "solver 'sgd' is unknown"),
         ({"solver": "lbfgs", "hidden": (3,)}, "'lbfgs' is for linear scores"),
+        ({"hidden": 32}, "hidden is 32"),
         ({"hidden": (3, 0)}, "hidden is \\(3, 0\\)"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0"),
         ({"validation_fraction": 1.0}, "validation_fraction is 1.0"),
@@ -314,3 +315,17 @@ def test_costs_above_one_are_refused_by_weights_of_one_minus_cost():
 
     with pytest.raises(DataError, match="need costs <= 1"):
         Rejector(surrogate="mao_2023").fit(features, 2 * costs)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
+@pytest.mark.parametrize(
+    "parameters", [{}, {"surrogate": "mild_log"}, {"hidden": (8,), "patience": 3}], ids=str
+)
+def test_a_rejector_fitted_on_an_accelerator_decides_as_one_fitted_without(parameters):
+    features, costs = regions()
+
+    here = Rejector(**parameters).fit(features, costs)
+    there = Rejector(device="cuda", **parameters).fit(features, costs)
+
+    assert (here.predict(features) == there.predict(features)).mean() > 0.98
