@@ -164,13 +164,6 @@ def test_nobody_undercuts_the_oracle_and_the_best_agent_is_zero_from_itself(poin
         assert each.against_best[TWO_STAGE].mean == pytest.approx(ahead.mean)
 
 
-def test_the_dearer_expert_2_the_less_it_is_asked(points):
-    cheap, dear = (each.shares(TWO_STAGE)[2].mean for each in points)
-
-    assert cheap > 0.5
-    assert dear < cheap
-
-
 def test_the_published_rows_divide_all_images_and_stand_beside_ours(points):
     for _, *shares in PUBLISHED.values():
         assert sum(shares) == pytest.approx(100)
