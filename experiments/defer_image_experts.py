@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 import numpy as np
@@ -40,7 +40,7 @@ from experiments.deferral_study import (
     kept,
     one_thread,
 )
-from experiments.deferral_tables import paired, plain, shares, table
+from experiments.deferral_tables import margins_chosen, paired, plain, shares, table
 from experiments.image_agents import PRICE, RIGHT, SETTINGS, lesson, names, pictures
 from experiments.study import RESULTS, new_figure, save, tidy, write_results
 
@@ -91,11 +91,11 @@ def study(made: Lesson, seed: int) -> Decided:
 
 def run(
     data: Path, cache: Path, *, seeds: int, scale: float, told: Callable[[str], None]
-) -> tuple[dict[str, Report], dict[str, Any]]:
+) -> tuple[dict[str, Report], dict[str, str]]:
     """Reports by setting, and what validation chose for MILD."""
     parts = pictures(data / "cifar10", cache)
     reports: dict[str, Report] = {}
-    chosen: dict[str, Any] = {}
+    chosen: dict[str, str] = {}
     for number, setting in enumerate(SETTINGS):
         found = []
         for seed in range(seeds):
@@ -105,7 +105,7 @@ def run(
             told(f"{setting.label}, seed {seed}")
         trials = [each.trial for each in found]
         reports[setting.label] = deferral_report(trials, agents=names(setting))
-        chosen[setting.label] = [each.settings[MILD] for each in found]
+        chosen[setting.label] = margins_chosen(found)
     return reports, chosen
 
 
@@ -202,13 +202,14 @@ def main(  # noqa: PLR0913  # a command's options
     scaled = SCALED + (f"; {100 * scale:g} % of the training rows" if scale < 1 else "")
     for label, report in reports.items():
         click.echo(f"\n{table(report, label, note=NOTE).text()}\n\n{shares(report).text()}")
-        click.echo(f"MILD chose: {chosen[label]}")
+        click.echo(f"{MILD}, chose {chosen[label]}")
     click.echo(f"\n{paired(reports).text()}\n\n{MILD_NOTE}\nscaled down: {scaled}")
     if quick:
         return
     findings = {
         "scaled_down": scaled,
-        "unit": "costs in errors; half-widths of 95 % intervals over seeds (Student's t)",
+        "unit": "costs in errors; a figure is its mean and the half-width of its 95 % interval over"
+        " seeds (Student's t)",
         "seeds": seeds,
         "published": MILD_NOTE,
         "settings": {

@@ -76,7 +76,7 @@ def _forest(axis: Axes, reports: Mapping[str, Report]) -> None:
     axis.grid(visible=False, axis="y")
     axis.grid(axis="x", color="#DDDDDD", linewidth=0.8)
     axis.set_xlabel("deferral loss, left is better")
-    axis.legend(frameon=False, fontsize=8, loc="lower right")
+    axis.legend(frameon=False, fontsize=8, loc="upper right")
 
 
 def _bought(axis: Axes, reports: Mapping[str, Report]) -> None:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final
 
-from assistlearn.deferral.report import Metrics, Report, Table, spread
+from assistlearn.deferral.report import Metrics, Report, Spread, Table, spread
 from assistlearn.deferral.report.build import Method
 from assistlearn.deferral.report.tables import cell
-from experiments.deferral_study import EQUAL, GAP, PAIRS, rounded
+from experiments.deferral_study import EQUAL, GAP, MILD, PAIRS, Decided
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,16 +98,19 @@ def shares(report: Report) -> Table:
 
 
 def plain(report: Report, *, baseline: str = EQUAL) -> dict[str, Any]:
-    """What the table shows and the shares and recalls of agents, for JSON."""
+    """What the table shows and the shares and recalls of agents, for JSON.
+
+    A figure is its mean and the half-width of its interval; see :class:`.Spread`.
+    """
     against = [LOSS.figure(each) for each in report.method(baseline).metrics]
 
     def figures(method: Method) -> dict[str, Any]:
         losses = [LOSS.figure(each) for each in method.metrics]
         differences = [one - two for one, two in zip(losses, against, strict=True)]
         return {
-            **{each.heading: rounded(method.spread(each.figure)) for each in COLUMNS},
-            f"minus {baseline}": rounded(spread(differences)),
-            "deferral loss by seed": [round(each, 5) for each in losses],
+            **{each.heading: _pair(method.spread(each.figure)) for each in COLUMNS},
+            f"minus {baseline}": _pair(spread(differences)),
+            "deferral loss by seed": [round(each, 4) for each in losses],
             "shares": _means([each.shares for each in method.metrics]),
             "recalls": _means([each.recalls for each in method.metrics]),
         }
@@ -116,7 +119,7 @@ def plain(report: Report, *, baseline: str = EQUAL) -> dict[str, Any]:
     names = {each.name for each in methods}
     return {
         "MILD minus its own loss with equal margins": {
-            name: rounded(report.difference(name, against, LOSS.figure))
+            name: _pair(report.difference(name, against, LOSS.figure))
             for name, against in PAIRS.items()
             if {name, against} <= names
         },
@@ -133,3 +136,14 @@ def plain(report: Report, *, baseline: str = EQUAL) -> dict[str, Any]:
 
 def _means(by_seed: Sequence[Sequence[float]]) -> list[float]:
     return [round(spread(values).mean, 4) for values in zip(*by_seed, strict=True)]
+
+
+def _pair(value: Spread) -> list[float]:
+    return [round(value.mean, 4), round(value.half_width, 4)]
+
+
+def margins_chosen(found: Sequence[Decided]) -> str:
+    """The exponents of the rule that validation chose, and the weight decays, by seed."""
+    made = [each.settings[MILD] for each in found]
+    exponents = ", ".join(f"{each['surrogate_settings']['exponent']:.2g}" for each in made)
+    return f"e = {exponents}; weight decay {', '.join(str(each['weight_decay']) for each in made)}"

@@ -14,7 +14,7 @@ from experiments import llm_outcomes
 from experiments.defer_llm_figure import draw
 from experiments.defer_llm_routing import BY_TASK, SHORT, study
 from experiments.deferral_study import EQUAL, MILD, kept
-from experiments.deferral_tables import paired, plain, shares, table
+from experiments.deferral_tables import margins_chosen, paired, plain, shares, table
 from experiments.llm_outcomes import COMPONENTS, Prompts, lesson, routellm
 from experiments.llm_quality import MIXED, cost_quality, recovered
 
@@ -242,16 +242,17 @@ def test_what_is_kept_is_not_made_again_and_comes_back_the_same(measured, tmp_pa
     assert again.trial.correct.sum() == measured[0].trial.correct.sum()
 
 
-def test_tables_and_json_hold_every_method_every_agent_and_the_oracle(report):
+def test_tables_and_json_hold_every_method_every_agent_and_the_oracle(measured, report):
     document = json.loads(json.dumps(plain(report)))
     text = table(report, "made up").text()
 
     for name in (*(each.name for each in report.methods), "always a", "always c", "oracle"):
         assert name in text
-        assert document["methods"][name]["deferral loss"]["count"] == 2
-    assert document["methods"]["oracle"]["regret"]["mean"] == 0
-    assert document["methods"][EQUAL][f"minus {EQUAL}"]["mean"] == 0
+        assert len(document["methods"][name]["deferral loss by seed"]) == 2
+    assert document["methods"]["oracle"]["regret"] == [0, 0]
+    assert document["methods"][EQUAL][f"minus {EQUAL}"] == [0, 0]
     assert "MILD, theory rule: loss" in paired({"made up": report}).text()
+    assert margins_chosen(measured).count(",") == 2
     assert all(each in shares(report).text() for each in ("plug-in", "oracle"))
 
 
