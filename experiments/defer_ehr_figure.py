@@ -74,13 +74,13 @@ def _trade(axis: Axes, found: Found, name: str, colour: str) -> None:
                 ha="right" if each == CLASS else "left",
             )  # fmt: skip
         alone = [found.report.agents[0].alone, found.report.oracle]
-        for method, marker, text in zip(alone, "s*", ("model alone", "oracle"), strict=True):
+        texts = ("model alone", "oracle")
+        for method, marker, text in zip(alone, "s*", texts, strict=True):
             at = method.spread(value_error).mean, method.spread(ACCURACY).mean
             axis.plot(*at, color="black", marker=marker, markersize=8, linestyle="", zorder=5)
             axis.annotate(
-                text, at, xytext=(-8, 4), textcoords="offset points", fontsize=7.5, color=INK,
-                ha="right",
-            )  # fmt: skip
+                text, at, xytext=(14, -3), textcoords="offset points", fontsize=7.5, color=INK
+            )
 
 
 def _compare(axis: Axes, found: Mapping[str, Found]) -> None:
@@ -116,7 +116,7 @@ def _beside_the_best(axis: Axes, found: Mapping[str, Found]) -> None:
         axis.plot([], [], color=colour, marker="o", linestyle="", label=name)
     labels = [*enumerate(SHOWN.values()), (len(SHOWN), "no agent: all features,\nor mean of two")]
     _rows(axis, labels, "Joint cost minus the best agent's")
-    axis.legend(loc="lower right", fontsize=8.5, frameon=False)
+    axis.legend(loc="center right", fontsize=8, frameon=False, handletextpad=0.2, borderpad=0)
 
 
 def _mark(axis: Axes, value: Spread, place: float, colour: str, *, filled: bool = True) -> None:

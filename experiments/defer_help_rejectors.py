@@ -8,7 +8,7 @@ Letters: R rejectors; N training, C calibration, T test examples; B of a batch; 
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
 
@@ -38,7 +38,7 @@ from experiments.defer_help_setup import (
     epoch_order,
     rejector_optimizer,
 )
-from experiments.defer_help_world import Client, Interval, Server, keep, new_rejector, views
+from experiments.defer_help_world import Client, Interval, World, keep, new_rejector, views
 
 UNSEEN: Final = "unseen"
 Form = Literal["literal", "bounded", "released code", "plug-in"]
@@ -98,22 +98,14 @@ def decisions(arm: Arm, scores_B2: Tensor, costs: HelpCosts | None = None) -> Te
 
 
 def trained(  # noqa: PLR0913  # what is trained, on what, and how
-    arms: Sequence[Arm],
-    data: Split,
-    clients: Mapping[bool, Client],
-    server: Server,
-    scale: Scale,
-    *,
-    seed: int,
-    folder: Path,
+    arms: Sequence[Arm], data: Split, world: World, scale: Scale, *, seed: int, folder: Path
 ) -> dict[Arm, Scores]:
     """Train all arms, or read what is in ``folder`` of them.
 
     Args:
         arms: the settings.
         data: the examples.
-        clients: by :attr:`Arm.lacks_class`.
-        server: what is known of the server.
+        world: what clients and server make of them.
         scale: how long, at which rate.
         seed: of initial weights and order of batches.
         folder: keeps the scores of each group of arms.
@@ -123,14 +115,7 @@ def trained(  # noqa: PLR0913  # what is trained, on what, and how
         digest = hashlib.sha256(repr(group).encode()).hexdigest()
         path = folder / f"rejectors-{digest[:16]}.safetensors"
         if not path.exists():
-            client = clients[group[0].lacks_class]
-            model = new_rejector(
-                data.shape, seed=seed, extra=CLASSES if group[0].sees_logits else 0
-            )
-            facts = [
-                facts_of(each, data, clients[each.lacks_class], server, scale) for each in group
-            ]
-            keep(path, side_by_side(model, group, facts, data, client, scale, seed=seed))
+            keep(path, side_by_side(group, data, world, scale, seed=seed))
         kept = load_file(path)
         for number, arm in enumerate(group):
             found[arm] = Scores(calibration=kept["calibration"][number], test=kept["test"][number])
@@ -156,33 +141,38 @@ class Facts:
     """In each epoch. Shape ``(E, N)``."""
 
 
-def facts_of(arm: Arm, data: Split, client: Client, server: Server, scale: Scale) -> Facts:
+def facts_of(arm: Arm, data: Split, world: World, scale: Scale) -> Facts:
     """What ``arm`` is told."""
-    said_NK = client.unseen if arm.unseen_client else client.train
     if arm.view == UNSEEN:
-        server_right_EN = server.unseen.expand(scale.epochs, -1)
+        server_right_EN = world.server.unseen.expand(scale.epochs, -1)
     else:
-        server_right_EN = server.seen[views(scale).index(arm.view)]
-    return Facts(client_right=said_NK.argmax(1) == data.train_labels, server_right=server_right_EN)
+        server_right_EN = world.server.seen[views(scale).index(arm.view)]
+    right_N = _client_logits(arm, world).argmax(1) == data.train_labels
+    return Facts(client_right=right_N, server_right=server_right_EN)
 
 
-def side_by_side(  # noqa: PLR0913, PLR0917  # what is trained, on what, and how
-    template: nn.Module,
-    arms: Sequence[Arm],
-    facts: Sequence[Facts],
-    data: Split,
-    client: Client,
-    scale: Scale,
-    *,
-    seed: int,
+def _client(arm: Arm, world: World) -> Client:
+    return world.lacking if arm.lacks_class else world.client
+
+
+def _client_logits(arm: Arm, world: World) -> Tensor:
+    """What the rejector is told that the client says of training examples. ``(N, K)``."""
+    return world.unseen_client if arm.unseen_client else _client(arm, world).train
+
+
+def side_by_side(
+    arms: Sequence[Arm], data: Split, world: World, scale: Scale, *, seed: int
 ) -> dict[str, Tensor]:
-    """Train a copy of ``template`` for each arm, on the summed loss of each batch.
+    """Train a rejector for each arm, on the summed loss of each batch; all see the same inputs.
 
     The same as training them one after the other, up to rounding.
 
     Returns:
         Scores on calibration and test examples. Shapes ``(R, C, 2)`` and ``(R, T, 2)``.
     """
+    arm, losses = arms[0], [each.loss for each in arms]
+    facts = [facts_of(each, data, world, scale) for each in arms]
+    template = new_rejector(data.shape, seed=seed, extra=CLASSES if arm.sees_logits else 0)
     parameters, buffers = stack_module_state([template] * len(arms))
     optimizer = rejector_optimizer(parameters.values(), scale)
 
@@ -191,26 +181,26 @@ def side_by_side(  # noqa: PLR0913, PLR0917  # what is trained, on what, and how
         return scores_B2
 
     all_scored = vmap(scored, in_dims=(0, None))
-    seen_NK = client.unseen if arms[0].unseen_client else client.train
-    losses = [arm.loss for arm in arms]
+    seen_NK = _client_logits(arm, world)
     for epoch in range(scale.epochs):
         order = epoch_order(len(data.train), seed=seed, epoch=epoch)
         for rows_B in torch.split(order, scale.batch_size):
-            scores_RB2 = all_scored(parameters, _inputs(arms[0], data.train, seen_NK, rows_B))
-            each_R = [
-                loss(scores_B2, told.client_right[rows_B], told.server_right[epoch, rows_B])
+            scores_RB2 = all_scored(parameters, _inputs(arm, data.train, seen_NK, rows_B))
+            losses_R = [
+                loss(scores_B2, told.client_right[rows_B], told.server_right[epoch, rows_B]).sum()
                 for loss, scores_B2, told in zip(losses, scores_RB2, facts, strict=True)
             ]
             optimizer.zero_grad()
-            torch.autograd.backward(torch.stack(each_R).sum())
+            torch.autograd.backward(torch.stack(losses_R).sum())
             optimizer.step()
 
+    @torch.no_grad()
     def on(images: Tensor, logits_BK: Tensor) -> Tensor:
-        with torch.no_grad():
-            parts = torch.split(torch.arange(len(images)), ASKED_AT_ONCE)
-            inputs = (_inputs(arms[0], images, logits_BK, rows_B) for rows_B in parts)
-            return torch.cat([all_scored(parameters, each) for each in inputs], dim=1)
+        parts = torch.split(torch.arange(len(images)), ASKED_AT_ONCE)
+        inputs = (_inputs(arm, images, logits_BK, rows_B) for rows_B in parts)
+        return torch.cat([all_scored(parameters, each) for each in inputs], dim=1)
 
+    client = _client(arm, world)
     return {
         "calibration": on(data.calibration, client.calibration),
         "test": on(data.test, client.test),

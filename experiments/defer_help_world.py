@@ -47,8 +47,6 @@ class Client:
 
     train: Tensor
     """Of the client itself on its own training examples."""
-    unseen: Tensor
-    """On the same examples, of clients trained in the same way on others."""
     calibration: Tensor
     test: Tensor
 
@@ -77,6 +75,9 @@ class World:
     lacking: Client
     """Of a client that was trained without one class."""
     server: Server
+    unseen_client: Tensor
+    """Logits on the training examples of clients that are trained like ``client``, but on others.
+    Shape ``(N, K)``."""
 
 
 def views(scale: Scale) -> tuple[Interval, ...]:
@@ -159,46 +160,41 @@ def made_world(data: Split, scale: Scale, *, seed: int) -> World:
         label="server",
         **common,
     )
-    everything = torch.ones_like(data.train_labels, dtype=torch.bool)
-    client_model, client = _client(new_client, data, everything, scale, seed=seed)
-    known = data.train_labels != MISSING_CLASS
-    _, lacking = _client(new_client, data, known, scale, seed=seed)
+    client_model, client = _client(new_client(), data, data.train_labels >= 0)
+    _, lacking = _client(new_client(), data, data.train_labels != MISSING_CLASS)
     server_model, seen_VEN, together_T2 = _trained_server(
         new_server().model, client_model, data, scale, seed=seed
     )
-    unseen_NK = _unseen(new_server, data.train, data.train_labels, scale, seed=seed)
     server = Server(
         seen=seen_VEN,
-        unseen=unseen_NK.argmax(1) == data.train_labels,
+        unseen=_unseen(new_server, data, scale, seed=seed).argmax(1) == data.train_labels,
         calibration=logits(server_model, data.calibration).argmax(1) == data.calibration_labels,
         test=logits(server_model, data.test).argmax(1) == data.test_labels,
         together=together_T2,
     )
-    return World(client=client, lacking=lacking, server=server)
+    return World(
+        client=client,
+        lacking=lacking,
+        server=server,
+        unseen_client=_unseen(new_client, data, scale, seed=seed),
+    )
 
 
-def _client(
-    new_client: Callable[[], Classifier], data: Split, known_N: Tensor, scale: Scale, *, seed: int
-) -> tuple[nn.Module, Client]:
+def _client(classifier: Classifier, data: Split, known_N: Tensor) -> tuple[nn.Module, Client]:
     """A client model trained on the examples that are ``known_N``, and what it says."""
-    classifier = new_client()
-    images, labels = data.train[known_N], data.train_labels[known_N]
-    classifier.fit(images, labels)
-    train_NK = logits(classifier.model, data.train)
-    unseen_NK = train_NK.clone()  # it never saw the other examples, so there this is it already
-    unseen_NK[known_N] = _unseen(new_client, images, labels, scale, seed=seed)
+    classifier.fit(data.train[known_N], data.train_labels[known_N])
     return classifier.model, Client(
-        train=train_NK,
-        unseen=unseen_NK,
+        train=logits(classifier.model, data.train),
         calibration=logits(classifier.model, data.calibration),
         test=logits(classifier.model, data.test),
     )
 
 
-def _unseen(
-    new: Callable[[], Classifier], images: Tensor, labels: Tensor, scale: Scale, *, seed: int
-) -> Tensor:
-    found = cross_fitted_outputs(new, images.numpy(), labels.numpy(), folds=scale.folds, seed=seed)
+def _unseen(new: Callable[[], Classifier], data: Split, scale: Scale, *, seed: int) -> Tensor:
+    """Logits on every training example of a model that was not trained on it. ``(N, K)``."""
+    found = cross_fitted_outputs(
+        new, data.train.numpy(), data.train_labels.numpy(), folds=scale.folds, seed=seed
+    )
     return torch.from_numpy(found)
 
 
@@ -226,22 +222,27 @@ def _trained_server(
 def kept_world(path: Path, make: Callable[[], World]) -> World:
     """The world in the file, made and written if it is not there yet."""
     if not path.exists():
-        tensors = {
-            f"{part}.{name}": tensor.contiguous()
-            for part, tensors in asdict(make()).items()
-            for name, tensor in tensors.items()
-        }
-        keep(path, tensors)
+        world = make()
+        keep(
+            path,
+            {
+                f"{part}.{name}": tensor.contiguous()
+                for part in ("client", "lacking", "server")
+                for name, tensor in asdict(getattr(world, part)).items()
+            }
+            | {"unseen_client": world.unseen_client},
+        )
     found = load_file(path)
 
     def part(name: str) -> dict[str, Tensor]:
-        return {key.removeprefix(f"{name}."): each for key, each in found.items()
-                if key.startswith(f"{name}.")}  # fmt: skip
+        own = (key for key in found if key.startswith(f"{name}."))
+        return {key.removeprefix(f"{name}."): found[key] for key in own}
 
     return World(
         client=Client(**part("client")),
         lacking=Client(**part("lacking")),
         server=Server(**part("server")),
+        unseen_client=found["unseen_client"],
     )
 
 

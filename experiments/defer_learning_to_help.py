@@ -65,15 +65,7 @@ def trained_seed(pictures: Pictures, scale: Scale, folder: Path, *, seed: int) -
     """Everything that one seed trains, from ``folder`` where it is there already."""
     data = split(pictures, scale, seed=seed)
     world = kept_world(folder / "world.safetensors", lambda: made_world(data, scale, seed=seed))
-    scores = trained(
-        all_arms(scale),
-        data,
-        {False: world.client, True: world.lacking},
-        world.server,
-        scale,
-        seed=seed,
-        folder=folder,
-    )
+    scores = trained(all_arms(scale), data, world, scale, seed=seed, folder=folder)
     return Trained(
         seed=seed,
         training_labels=data.train_labels,
@@ -105,7 +97,7 @@ def _client_accuracies(seeds: Sequence[Trained]) -> tuple[Spread, Spread, Spread
 
     return (
         spread([accuracy(each.world.client.train, each.training_labels) for each in seeds]),
-        spread([accuracy(each.world.client.unseen, each.training_labels) for each in seeds]),
+        spread([accuracy(each.world.unseen_client, each.training_labels) for each in seeds]),
         spread([accuracy(each.world.client.test, each.test_labels) for each in seeds]),
     )
 

@@ -59,8 +59,7 @@ def made_up(seed):
     labels = {part: torch.arange(size) % 10 for part, size in sizes.items()}
 
     def clients(**without):
-        outputs = {part: client(generator, own, **without) for part, own in labels.items()}
-        return Client(**outputs, unseen=outputs["train"])
+        return Client(**{part: client(generator, own, **without) for part, own in labels.items()})
 
     def chance(*shape):
         return torch.rand(*shape, generator=generator) < 0.8
@@ -75,6 +74,7 @@ def made_up(seed):
             test=chance(300),
             together=torch.randn(300, 2, generator=generator),
         ),
+        unseen_client=client(generator, labels["train"]),
     )
     return Trained(
         seed=seed,
