@@ -124,6 +124,11 @@ class PartyDirectory:
         """Where a session keeps what it needs to resume."""
         return self.rounds / session[:16]
 
+    @property
+    def pending(self) -> Path:
+        """Where a learner keeps its secrets of a session until that has an identifier."""
+        return self.rounds / "pending"
+
     def write_spec(self, session: str, spec: ModelSpec) -> None:
         """Keep the model specification, which the agreement only names by digest."""
         folder = self.session_folder(session)

@@ -204,14 +204,28 @@ def minimizability_gap(
 
 
 def _power_mean_minus_one(regret: float, power: float) -> float:
-    """``(((1+b)^s + (1-b)^s) / 2)^(1/s) - 1`` without overflow at large s."""
-    larger = math.log1p(regret)
+    """``(((1+b)^s + (1-b)^s) / 2)^(1/s) - 1``, which has the sign of s - 1; any s > 0.
+
+    Large regrets: the larger power taken out, so that nothing overflows. Small ones: as
+    ``sqrt(1 - b^2) cosh(s artanh b)^(1/s)``, where the terms of first order in b, which cancel,
+    are gone before anything is rounded.
+    """
     if regret == 1:
-        log_mean = larger - math.log(2) / power
+        log_mean = (1 - 1 / power) * math.log(2)
+    elif regret > 0.5:  # noqa: PLR2004 (both forms are exact to rounding here)
+        log_ratio = math.log1p(-regret) - math.log1p(regret)
+        log_mean = math.log1p(regret) + math.log1p(math.expm1(power * log_ratio) / 2) / power
     else:
-        log_ratio = math.log1p(-regret) - larger
-        log_mean = larger + math.log1p(math.expm1(power * log_ratio) / 2) / power
-    return math.expm1(log_mean)
+        log_mean = math.log1p(-regret * regret) / 2
+        log_mean += _log_cosh(power * math.atanh(regret)) / power
+    return math.expm1(max(log_mean, 0.0) if power > 1 else min(log_mean, 0.0))
+
+
+def _log_cosh(value: float) -> float:
+    """Of a value >= 0."""
+    if value < 1:
+        return math.log1p(2 * math.sinh(value / 2) ** 2)
+    return value - math.log(2) + math.log1p(math.exp(-2 * value))
 
 
 def _x_log_x(value: float) -> float:

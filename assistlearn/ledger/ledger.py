@@ -16,10 +16,10 @@ from assistlearn.errors import (
     LedgerChainError,
     LedgerDamagedError,
     LedgerError,
-    StorageError,
 )
+from assistlearn.interrupts import uninterrupted
 from assistlearn.ledger.entries import EMPTY_HEAD, Entry, EntryKind, Head, leaf_of
-from assistlearn.ledger.heads import write_head
+from assistlearn.ledger.heads import head_path, write_head
 from assistlearn.ledger.merkle import MerkleTree
 from assistlearn.ledger.store import (
     INSERT,
@@ -163,16 +163,14 @@ class Ledger:
                 self._commit(entries)
 
     def _commit(self, entries: Iterable[Entry]) -> None:
-        try:
-            with translated(self.path):
-                self._connection.execute("BEGIN IMMEDIATE")
-                self._connection.executemany(INSERT, map(_row, entries))
-                self._connection.execute("COMMIT")
-        except (StorageError, LedgerError):
-            # After a failed write nobody knows what reached the disk: only reading it again
-            # tells. Going on with the tree in memory could fork our own history.
-            self._failed = True
-            raise
+        # After a failed write nobody knows what reached the disk: only reading it again tells.
+        # Going on with the tree in memory could fork our own history.
+        self._failed = True
+        with uninterrupted(), translated(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany(INSERT, map(_row, entries))
+            self._connection.execute("COMMIT")
+            self._failed = False
 
     def entries(self, session: str | None = None) -> Iterator[Entry]:
         """All entries in order, or those of one session; read from the disk as they are used."""
@@ -200,9 +198,14 @@ class Ledger:
     def write_head(self, identity: Identity) -> Path:
         """Sign the head and put it beside the ledger, durably: shows entries cut off later.
 
+        After a failed write the older head stays: nobody knows yet what reached the disk, and a
+        head over more than that would call our own ledger cut off.
+
         Raises:
             StorageError: the disk is full or read-only. An older signed head stays.
         """
+        if self._failed:
+            return head_path(self.path)
         return write_head(self.path, self.head(), identity)
 
     def close(self) -> None:

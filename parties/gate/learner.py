@@ -16,6 +16,7 @@ from assistlearn.errors import (
 from parties.directory import PartyDirectory
 from parties.gate.duty import Duty, Report
 from parties.gate.handshake import Agreed, LearnerHandshake, OwnSide
+from parties.gate.leftovers import sweep
 from parties.gate.link import LearnerLink
 from parties.gate.opening import Desk
 from parties.gate.pace import PEER_FAULTS, POLL_MS, Heartbeat, send_burst
@@ -81,6 +82,7 @@ class LearnerGate:
         keep_out_of_data(directory)
         with directory.locked():
             identity, peer = directory.identity, directory.only_peer()
+            sweep(directory)
             with directory.open_ledger(peer) as ledger:
                 desk = Desk(
                     directory=directory,
@@ -110,7 +112,7 @@ class LearnerGate:
 
     def _find_secrets(self, session: str, nonce: str) -> None:
         """Finish a start that a crash cut between ledger and folder."""
-        pending = self._directory.rounds / "pending"
+        pending = self._directory.pending
         secrets = SessionSecrets.load(pending)
         if secrets is not None and secrets.nonce.hex() == nonce:
             secrets.store(self._directory.session_folder(session))
@@ -137,7 +139,7 @@ class LearnerGate:
                 link.close()
 
     def _agree(self, desk: Desk, link: LearnerLink, described: Described) -> Session:
-        pending = self._directory.rounds / "pending"
+        pending = self._directory.pending
         secrets = SessionSecrets.load(pending) or SessionSecrets.draw()
         secrets.store(pending)  # before the first word leaves: a restart says the same again
         spec = ModelSpec.parse(described.spec)

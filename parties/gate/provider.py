@@ -16,6 +16,7 @@ from assistlearn.errors import (
 )
 from parties.directory import PartyDirectory
 from parties.gate.duty import Duty, Report
+from parties.gate.leftovers import sweep
 from parties.gate.link import ProviderPort
 from parties.gate.opening import Desk
 from parties.gate.pace import PEER_FAULTS, POLL_MS, Heartbeat, send_burst
@@ -81,6 +82,7 @@ class ProviderGate:
         with directory.locked(), ExitStack() as stack:
             identity = directory.identity
             directory.cards()  # complain about a damaged card before anyone calls
+            sweep(directory)
             self._report("loading", {"task": self._settings.terms.task})
             self._spare = WorkerProcess(directory.root)
             stack.callback(self._stop)

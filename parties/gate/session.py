@@ -20,6 +20,7 @@ from assistlearn.errors import (
     RefusedByPeerError,
     TensorError,
 )
+from assistlearn.interrupts import uninterrupted
 from assistlearn.ledger import Entry, EntryKind
 from parties.gate.books import Books, recorded_offer
 from parties.gate.receiver import Receiver
@@ -182,12 +183,16 @@ class Session:
         return Refusal(session=bytes.fromhex(self.id), code=code, field="", own="", peer="")
 
     def close(self, reason: str) -> None:
-        """Record the end, then delete the session's secrets and all that resuming needed."""
-        if not self.closed:
-            self.books.record(EntryKind.CLOSED, encode_record(Closed(reason=reason)))
-            self.closed = True
-        self.suspend()
-        SessionSecrets.destroy(self.folder)
+        """Record the end, then delete the session's secrets and all that resuming needed.
+
+        A request to stop waits for it. After a kill in between, the next start sweeps.
+        """
+        with uninterrupted():
+            if not self.closed:
+                self.books.record(EntryKind.CLOSED, encode_record(Closed(reason=reason)))
+                self.closed = True
+            self.suspend()
+            SessionSecrets.destroy(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)  # the secrets are gone; the rest is tidiness
 
     @property

@@ -269,6 +269,44 @@ def test_full_disk_at_the_end_of_a_block_stops_the_ledger(tmp_path: Path) -> Non
         assert [entry.body for entry in ledger.entries()] == [b"a"]
 
 
+def test_head_is_not_signed_over_what_a_failed_write_may_have_lost(
+    tmp_path: Path, own: Any
+) -> None:
+    path = tmp_path / "ledger"
+    with Ledger.open(path, now_ms=later) as ledger:
+        ledger.append(EntryKind.EVENT, "", b"a")
+        ledger.write_head(own)
+        ledger._connection.execute("PRAGMA max_page_count=8")
+        with pytest.raises(StorageError), ledger.together():
+            ledger.append(EntryKind.EVENT, "", bytes(100_000))
+        ledger.write_head(own)
+
+    head = read_head(path, own.card)
+    assert head is not None
+    assert head.size == 1
+
+
+def test_interrupt_at_a_write_is_obeyed_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+
+    def interrupted_append(ledger: Ledger) -> None:
+        interrupts = iter([signal.SIGINT])
+        ledger._connection.set_progress_handler(
+            lambda: signal.raise_signal(number) if (number := next(interrupts, None)) else None, 1
+        )
+        ledger.append(EntryKind.EVENT, "", b"a")
+
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with Ledger.open(path, now_ms=later) as ledger:
+            with pytest.raises(KeyboardInterrupt):
+                interrupted_append(ledger)
+            ledger._connection.set_progress_handler(None, 1)
+            assert [entry.body for entry in ledger.entries()] == [b"a"]
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
 @pytest.mark.parametrize("content", [b"not a database" * 1000, b"x"])
 def test_file_of_another_kind_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "ledger").write_bytes(content)
