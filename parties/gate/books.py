@@ -38,14 +38,12 @@ class Books:
     """To which bundles are sealed in this session, 1216 bytes."""
     transcript: str = ""
     """Hash over all notes so far, of both parties, in their one order."""
+    session: str = field(init=False)
+    """The session's identifier, worked out from the agreement once."""
 
     def __post_init__(self) -> None:
+        self.session = self.agreement.session
         self.transcript = self.transcript or self.session
-
-    @property
-    def session(self) -> str:
-        """The session's identifier."""
-        return self.agreement.session
 
     def record(self, kind: EntryKind, body: bytes) -> None:
         """Append to the ledger; on disk when this returns."""
