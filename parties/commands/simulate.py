@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from assistlearn.errors import ConfigError
 from parties.output import Output, json_option
 from parties.settings import SimulationSettings
 from parties.settings_file import load_settings
@@ -45,6 +46,11 @@ def simulate(  # noqa: PLR0913  (one parameter for each option)
     output = Output(as_json=as_json)
     settings, scaled = scaled_down(load_settings(config, SimulationSettings), scale)
     if seeds is not None:
+        if seeds > len(settings.seeds):
+            raise ConfigError(
+                f"--seeds asks for {seeds}, {config} lists {len(settings.seeds)}",
+                hint="list more in the settings file: seeds = [0, 1, 2, ...]",
+            )
         settings = settings.model_copy(update={"seeds": settings.seeds[:seeds]})
     run_session = None
     if processes:

@@ -101,9 +101,11 @@ class WorkerProcess:
         return reply
 
     def stop(self) -> None:
-        """End the worker, at once."""
+        """End the worker, at once: what it is doing is done again after a restart."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        if self.busy:
+            self._process.kill()  # it would look at its pipe only once it is done
         self._process.stdin.close()
         try:
             self._process.wait(GRACE_S)

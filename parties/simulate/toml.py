@@ -21,7 +21,7 @@ def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
 
 
 def _key(name: str) -> str:
-    return name if name.isidentifier() and name.isascii() else json.dumps(name)
+    return name if name.isidentifier() and name.isascii() else _text(name)
 
 
 def _value(value: object) -> str:
@@ -31,8 +31,13 @@ def _value(value: object) -> str:
         case int() | float():
             return repr(value)  # inf and nan are TOML's words too
         case str():
-            return json.dumps(value).replace("\x7f", "\\u007f")
+            return _text(value)
         case list() | tuple():
             return "[" + ", ".join(map(_value, value)) + "]"
         case _:
             raise TypeError(f"cannot write {type(value).__name__} as TOML")
+
+
+def _text(value: str) -> str:
+    """JSON's text, which TOML shares but for DEL and for pairs of surrogates."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

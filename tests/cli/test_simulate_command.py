@@ -5,6 +5,7 @@ import json
 import pytest
 from simulating import small_settings
 
+from assistlearn.errors import ConfigError
 from parties.cli import main
 from parties.simulate.toml import toml_text
 
@@ -41,6 +42,15 @@ def test_prints_a_table_and_advice_and_writes_results_and_figures(config, tmp_pa
     for name in FILES:
         assert (tmp_path / "out" / name).stat().st_size > 0
         assert f"wrote {tmp_path / 'out' / name}" in out
+
+
+def test_more_seeds_than_the_settings_list_are_refused_with_both_numbers(config, tmp_path, run):
+    code, _, err = run(config, "--output", tmp_path / "out", "--seeds", 3)
+
+    assert code == ConfigError.exit_code
+    assert "--seeds asks for 3" in err
+    assert "lists 2" in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_json_is_one_object_a_line_and_nothing_else(config, tmp_path, run):

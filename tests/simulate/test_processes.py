@@ -41,6 +41,7 @@ def test_a_partys_settings_file_is_one_that_a_party_accepts(role):
     [
         {},
         {"a": 1, "b": {"c": [1, 2.5, 'x"\\\n\x7f\u00e9'], "d e": {"f": True, "g": {}}}},
+        {"\u00e9 \U0001f3e5": "\U0001f3e5 \x7f"},
         {"a": {"b": {"c": 1e-300, "d": -3, "e": []}}},
     ],
 )
