@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from assistlearn.deferral.report import Spread
-from experiments.defer_detection import (
+from experiments.deferral.common import BEST_AGENT, RANDOM, one_thread
+from experiments.deferral.detection import (
     allocation,
     differences,
     findings,
@@ -16,9 +17,9 @@ from experiments.defer_detection import (
     precisions,
     sentences,
 )
-from experiments.defer_detection_agents import Answers, Images
-from experiments.defer_detection_figure import draw
-from experiments.defer_detection_methods import (
+from experiments.deferral.detection_agents import Answers, Images
+from experiments.deferral.detection_figure import draw
+from experiments.deferral.detection_methods import (
     AGENTS,
     METHODS,
     ORACLE,
@@ -29,8 +30,7 @@ from experiments.defer_detection_methods import (
     held,
     point,
 )
-from experiments.deferral_study import BEST_AGENT, RANDOM, one_thread
-from experiments.detection_metrics import Boxes, mean_average_precision
+from experiments.deferral.detection_metrics import Boxes, mean_average_precision
 from parties.output import json_safe
 
 RATIO = 0.5

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.defer_detection_agents import (
+from experiments.deferral.detection_agents import (
     CLASSES,
     FILE,
     HEIGHT,
@@ -22,7 +22,7 @@ from experiments.defer_detection_agents import (
     kept_answers,
     trained,
 )
-from experiments.detection_metrics import Boxes
+from experiments.deferral.detection_metrics import Boxes
 
 SMALLEST = SIZES[0]
 

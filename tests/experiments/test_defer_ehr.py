@@ -8,9 +8,10 @@ import pytest
 from matplotlib.image import imread
 
 from assistlearn.deferral.report import Spread
-from experiments.defer_ehr_agents import CASES, Answers
-from experiments.defer_ehr_figure import draw
-from experiments.defer_ehr_tables import (
+from experiments.deferral.common import BEST_AGENT
+from experiments.deferral.ehr_agents import CASES, Answers
+from experiments.deferral.ehr_figure import draw
+from experiments.deferral.ehr_tables import (
     ACCURACY,
     CLAIMS,
     COST,
@@ -20,8 +21,7 @@ from experiments.defer_ehr_tables import (
     table,
     value_error,
 )
-from experiments.defer_ehr_ways import CLASS, JOINT, LINEAR, VALUE, study
-from experiments.deferral_study import BEST_AGENT
+from experiments.deferral.ehr_ways import CLASS, JOINT, LINEAR, VALUE, study
 
 CASE = replace(CASES["learned experts"], agents=("both", "class", "value"))
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.neighbors import KNeighborsRegressor
 
-from experiments.defer_ehr_agents import (
+from experiments.deferral.ehr_agents import (
     HALF,
     OWN,
     TEST,
@@ -18,7 +18,7 @@ from experiments.defer_ehr_agents import (
     kept_answers,
     physicians,
 )
-from experiments.defer_ehr_data import (
+from experiments.deferral.ehr_data import (
     BEDSIDE,
     FILE,
     HISTORY,

@@ -9,10 +9,10 @@ from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
 from assistlearn.deferral.rejectors import PlugInRejector, Rejector
-from experiments import gap_problems
-from experiments.defer_gaps import plain, spreads, tables
-from experiments.defer_gaps_figure import draw
-from experiments.gap_problems import (
+from experiments.deferral import gaps_problems
+from experiments.deferral.gaps import plain, spreads, tables
+from experiments.deferral.gaps_figure import draw
+from experiments.deferral.gaps_problems import (
     BEST,
     BUDGET,
     KAPPAS,
@@ -41,7 +41,7 @@ def one_thread():
 def measured():
     """Everything, on two seeds and few experts, with one kind of new examples for texts."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gap_problems, "EXPERTS", (1, 3))
+        patch.setattr(gaps_problems, "EXPERTS", (1, 3))
         rules = realizable(range(2))
     moved = moving(range(2))
     crowded, ahead = dilution(range(2), (1, 3))
@@ -124,11 +124,11 @@ def test_without_a_shift_the_promises_hold_and_with_one_they_do_not(measured):
 def test_costs_under_shift_are_means_over_who_was_asked():
     """Naively, with a threshold that keeps everything: all is agent 0's."""
     generator = np.random.default_rng(0)
-    features, costs = gap_problems._moved(generator, 500)
+    features, costs = gaps_problems._moved(generator, 500)
     source = Source(rejector=PlugInRejector().fit(features, costs), choose=features, hold=features)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gap_problems, "BUDGET", 0.0)
+        patch.setattr(gaps_problems, "BUDGET", 0.0)
         found = under_shift(source, features, costs, seed=0)
 
     assert found["rate"] == 0
@@ -138,7 +138,7 @@ def test_costs_under_shift_are_means_over_who_was_asked():
 
 
 def test_moved_features_have_moved_and_costs_follow_the_sigmoids():
-    features, costs = gap_problems._moved(np.random.default_rng(0), 40_000, 1.0)
+    features, costs = gaps_problems._moved(np.random.default_rng(0), 40_000, 1.0)
 
     assert features.mean(axis=0) == pytest.approx([1, 0, 0, 0], abs=0.03)
     errs = expit(np.stack([1.5 * features[:, 0] - 1, 0.5 * features[:, 1] - 2], axis=1))

@@ -15,11 +15,11 @@ from pyarrow import Table, parquet
 
 from assistlearn.deferral.help import HelpCosts
 from assistlearn.deferral.report import Spread
-from experiments.defer_help_curves import BOUNDS, ORACLE, RANDOM, bounded, swept
-from experiments.defer_help_figures import draw_costs, draw_failure, draw_rates
-from experiments.defer_help_pictures import data_sets, split
-from experiments.defer_help_rejectors import Scores
-from experiments.defer_help_results import (
+from experiments.deferral.help_curves import BOUNDS, ORACLE, RANDOM, bounded, swept
+from experiments.deferral.help_figures import draw_costs, draw_failure, draw_rates
+from experiments.deferral.help_pictures import data_sets, split
+from experiments.deferral.help_rejectors import Scores
+from experiments.deferral.help_results import (
     ALL_LOCAL,
     ALL_REMOTE,
     CONFIDENCE,
@@ -33,11 +33,11 @@ from experiments.defer_help_results import (
     rows,
     trials_at,
 )
-from experiments.defer_help_setup import QUICK
-from experiments.defer_help_show import plain, tables
-from experiments.defer_help_tables import TABLE_1_PUBLISHED, Side, contrast, grouped, implied
-from experiments.defer_help_world import TABLE_1, Client, Server, World, views
-from experiments.defer_learning_to_help import findings, main, verdicts
+from experiments.deferral.help_setup import QUICK
+from experiments.deferral.help_show import plain, tables
+from experiments.deferral.help_tables import TABLE_1_PUBLISHED, Side, contrast, grouped, implied
+from experiments.deferral.help_world import TABLE_1, Client, Server, World, views
+from experiments.deferral.learning_to_help import findings, main, verdicts
 
 SCALE = dataclasses.replace(QUICK, images=40, calibration=200, epochs=2)
 
@@ -290,8 +290,8 @@ def test_the_parts_of_a_split_do_not_overlap_and_images_are_averaged(folder):
 
 def test_the_command_runs_to_its_end_and_says_that_it_is_scaled_down(folder, monkeypatch, tmp_path):
     small = dataclasses.replace(QUICK, images=60, calibration=40, epochs=1, query_costs=(0.25,))
-    monkeypatch.setattr("experiments.defer_learning_to_help.QUICK", small)
-    monkeypatch.setattr("experiments.defer_help_pictures.DEBIAN", tmp_path / "none")
+    monkeypatch.setattr("experiments.deferral.learning_to_help.QUICK", small)
+    monkeypatch.setattr("experiments.deferral.help_pictures.DEBIAN", tmp_path / "none")
     arguments = ["--data", str(folder), "--cache", str(tmp_path / "cache"), "--quick"]
 
     first, second = (CliRunner().invoke(main, arguments) for _ in range(2))

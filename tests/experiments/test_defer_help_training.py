@@ -9,9 +9,9 @@ from torch.optim import SGD
 
 from assistlearn.deferral.help import HelpCosts, rejector_surrogate
 from assistlearn.deferral.help_training import ServerCopy, train_help
-from experiments.defer_help_pictures import Pictures, split
-from experiments.defer_help_rejectors import UNSEEN, Arm, side_by_side, trained
-from experiments.defer_help_setup import (
+from experiments.deferral.help_pictures import Pictures, split
+from experiments.deferral.help_rejectors import UNSEEN, Arm, side_by_side, trained
+from experiments.deferral.help_setup import (
     MOMENTUM,
     PAPER,
     SMALL,
@@ -23,7 +23,7 @@ from experiments.defer_help_setup import (
     scaled,
     server_network,
 )
-from experiments.defer_help_world import Epochs, kept_world, made_world, new_rejector, views
+from experiments.deferral.help_world import Epochs, kept_world, made_world, new_rejector, views
 
 COSTS = HelpCosts(query_cost=0.25, server_error_cost=1.25)
 SCALE = dataclasses.replace(

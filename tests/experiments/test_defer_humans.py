@@ -7,10 +7,11 @@ import pytest
 from matplotlib.image import imread
 
 from assistlearn.deferral.report import deferral_report
-from experiments.defer_humans_data import Asked
-from experiments.defer_humans_figure import draw
-from experiments.defer_humans_tables import LOSS, Found, plain, table
-from experiments.defer_humans_ways import (
+from experiments.deferral.common import BEST_AGENT
+from experiments.deferral.humans_data import Asked
+from experiments.deferral.humans_figure import draw
+from experiments.deferral.humans_tables import LOSS, Found, plain, table
+from experiments.deferral.humans_ways import (
     OWN_CLASSES,
     TWO_STAGE,
     lesson,
@@ -18,7 +19,6 @@ from experiments.defer_humans_ways import (
     one_stage_ways,
     two_stage,
 )
-from experiments.deferral_study import BEST_AGENT
 
 COUNT = 400
 

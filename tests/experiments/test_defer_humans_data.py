@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from experiments.defer_humans_data import _votes, chest_xrays, cifar10h, cifar10n, hate_speech
-from experiments.defer_humans_images import (
+from experiments.deferral.humans_data import _votes, chest_xrays, cifar10h, cifar10n, hate_speech
+from experiments.deferral.humans_images import (
     MODEL_IMAGES,
     SmallNetwork,
     kept_outputs,

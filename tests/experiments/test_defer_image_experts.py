@@ -9,11 +9,11 @@ from matplotlib.image import imread
 from threadpoolctl import threadpool_limits
 
 from assistlearn.deferral.report import deferral_report
-from experiments import image_agents
-from experiments.defer_image_experts import NOTE, THRESHOLD, draw, study, thinned
-from experiments.deferral_study import EQUAL, RANDOM
-from experiments.deferral_tables import plain, table
-from experiments.image_agents import PRICE, SETTINGS, Pictures, lesson, names
+from experiments.deferral import image_experts_agents
+from experiments.deferral.common import EQUAL, RANDOM
+from experiments.deferral.image_experts import NOTE, THRESHOLD, draw, study, thinned
+from experiments.deferral.image_experts_agents import PRICE, SETTINGS, Pictures, lesson, names
+from experiments.deferral.tables import plain, table
 
 FLAT, STEP, TAILED = SETTINGS
 
@@ -84,17 +84,17 @@ def test_the_price_is_part_of_an_experts_cost_and_what_is_correct_is_not():
 
 
 def test_the_encoding_is_what_a_loop_over_patches_finds(monkeypatch):
-    monkeypatch.setattr(image_agents, "FILTERS", 5)
+    monkeypatch.setattr(image_experts_agents, "FILTERS", 5)
     images = 255 * torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     captured = {}
-    convolution = image_agents.functional.conv2d
+    convolution = image_experts_agents.functional.conv2d
 
     def spy(block, kernel):
         captured["kernel"] = kernel
         return convolution(block, kernel)
 
-    monkeypatch.setattr(image_agents.functional, "conv2d", spy)
-    encode = image_agents._encoder(images)
+    monkeypatch.setattr(image_experts_agents.functional, "conv2d", spy)
+    encode = image_experts_agents._encoder(images)
     found = encode(images[:1])
 
     kernel = captured["kernel"].double().reshape(5, -1)

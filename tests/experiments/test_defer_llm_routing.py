@@ -10,13 +10,13 @@ from matplotlib.image import imread
 from threadpoolctl import threadpool_limits
 
 from assistlearn.deferral.report import Oracle, average_quality, deferral_report, trial
-from experiments import llm_outcomes
-from experiments.defer_llm_figure import draw
-from experiments.defer_llm_routing import BY_TASK, SHORT, study
-from experiments.deferral_study import EQUAL, MILD, kept
-from experiments.deferral_tables import margins_chosen, paired, plain, shares, table
-from experiments.llm_outcomes import COMPONENTS, Prompts, lesson, routellm
-from experiments.llm_quality import MIXED, cost_quality, recovered
+from experiments.deferral import llm_outcomes
+from experiments.deferral.common import EQUAL, MILD, kept
+from experiments.deferral.llm_figure import draw
+from experiments.deferral.llm_outcomes import COMPONENTS, Prompts, lesson, routellm
+from experiments.deferral.llm_quality import MIXED, cost_quality, recovered
+from experiments.deferral.llm_routing import BY_TASK, SHORT, study
+from experiments.deferral.tables import margins_chosen, paired, plain, shares, table
 
 
 @pytest.fixture(scope="module", autouse=True)

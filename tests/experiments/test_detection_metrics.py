@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assistlearn.errors import DataError
-from experiments.detection_metrics import (
+from experiments.deferral.detection_metrics import (
     THRESHOLDS,
     Boxes,
     average_precision,

@@ -1,0 +1,1 @@
+"""Studies of learning to defer: one command each, see README.md here."""

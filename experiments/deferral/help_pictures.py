@@ -1,0 +1,111 @@
+"""Learning to help, its images: CIFAR-10 and Fashion-MNIST, and what each seed takes of them.
+
+N examples; C, H, W of images.
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from pyarrow import parquet
+from torch import Tensor
+from torch.nn import functional
+
+from assistlearn.checkpoints.durable import disk_errors
+from assistlearn.randomness import derive_seed
+from experiments.deferral.help_setup import Scale
+from experiments.fashion_mnist import DEBIAN, _read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pictures:
+    """One data set as it comes: 8-bit pixels, ``(N, C, 32, 32)``, and classes, ``(N,)``."""
+
+    name: str
+    train: Tensor
+    train_labels: Tensor
+    test: Tensor
+    test_labels: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Split:
+    """What one seed sees: images from -1 to 1 with their classes, three parts without overlap."""
+
+    train: Tensor
+    train_labels: Tensor
+    calibration: Tensor
+    calibration_labels: Tensor
+    test: Tensor
+    test_labels: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(C, H, W)``."""
+        channels, height, width = self.train.shape[1:]
+        return channels, height, width
+
+
+def split(pictures: Pictures, scale: Scale, *, seed: int) -> Split:
+    """Training and calibration images drawn from the training files, and all test images."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, "images"))
+    order = torch.randperm(len(pictures.train), generator=generator)
+    training, calibration = order[: scale.images], order[scale.images :][: scale.calibration]
+
+    def prepared(pixels_BCHW: Tensor) -> Tensor:
+        images_BCHW = pixels_BCHW.float().div_(127.5).sub_(1)
+        return functional.avg_pool2d(images_BCHW, images_BCHW.shape[-1] // scale.pixels)
+
+    return Split(
+        train=prepared(pictures.train[training]),
+        train_labels=pictures.train_labels[training],
+        calibration=prepared(pictures.train[calibration]),
+        calibration_labels=pictures.train_labels[calibration],
+        test=prepared(pictures.test),
+        test_labels=pictures.test_labels,
+    )
+
+
+def data_sets(data: Path) -> Iterator[Pictures]:
+    """CIFAR-10 and, as SVHN's stand-in, Fashion-MNIST, where their files are there."""
+    if (folder := data / "cifar10").is_dir():
+        train, train_labels = _strips(folder / "cifar10_train.parquet")
+        test, test_labels = _strips(folder / "cifar10_test.parquet")
+        yield Pictures(
+            name="CIFAR-10",
+            train=train,
+            train_labels=train_labels,
+            test=test,
+            test_labels=test_labels,
+        )
+    own = data / "fashion-mnist"
+    if (folder := own if own.is_dir() else DEBIAN).is_dir():
+        train, test = (
+            functional.pad(_read(folder, f"{part}-images-idx3-ubyte.gz").unsqueeze(1), (2, 2, 2, 2))
+            for part in ("train", "t10k")
+        )  # the frame makes 32x32 of 28x28
+        yield Pictures(
+            name="Fashion-MNIST",
+            train=train,
+            train_labels=_read(folder, "train-labels-idx1-ubyte.gz").long(),
+            test=test,
+            test_labels=_read(folder, "t10k-labels-idx1-ubyte.gz").long(),
+        )
+
+
+def _strips(path: Path) -> tuple[Tensor, Tensor]:
+    """Images and classes from rows that hold some images each, one above the other, as WebP."""
+    with disk_errors(f"read {path}"):
+        table = parquet.read_table(path, columns=["strip_webp", "labels"])
+    strips = [
+        np.asarray(Image.open(io.BytesIO(each.as_py())).convert("RGB"))
+        for each in table["strip_webp"]
+    ]
+    pixels = np.concatenate(strips)
+    images = torch.from_numpy(pixels.reshape(-1, pixels.shape[1], pixels.shape[1], 3))
+    labels = [label for row in table["labels"] for label in row.as_py()]
+    return images.permute(0, 3, 1, 2).contiguous(), torch.tensor(labels)
