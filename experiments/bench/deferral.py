@@ -3,10 +3,12 @@
 Letters: B examples, A agents, F features.
 """
 
-import statistics
+import math
+import subprocess
+import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +31,7 @@ ROWS: Final = (10_000, 100_000, 1_000_000)
 ITERATIONS: Final = 20  # of L-BFGS, at most, for all three
 REPEATED_UP_TO: Final = 10_000_000  # costs; what is larger is timed once
 KIB_IN_MB: Final = 1000 / 1.024
+MOST_GROWTH: Final = 1.2
 Floats = npt.NDArray[np.float32]
 
 
@@ -93,8 +96,10 @@ def measure(plan: Plan) -> Result:
     """Every size, the three in turn."""
     lines = []
     for agents in AGENTS[:2] if plan.quick else AGENTS:
-        for rows in ROWS[:1] if plan.quick else ROWS:
-            lines += _size(rows, agents)
+        sizes = [_size(rows, agents) for rows in (ROWS[:1] if plan.quick else ROWS)]
+        lines += [line for pair in sizes for line in pair]
+        if len(sizes) > 1:
+            lines.append(_growth(agents, [fit for fit, _ in sizes]))
     return Result(
         name="deferral",
         title=f"linear rejectors of {FEATURES} features: rows a second",
@@ -104,41 +109,75 @@ def measure(plan: Plan) -> Result:
                 f"At most {ITERATIONS} iterations of L-BFGS for all three, float32, all cores."
                 " The rejector also scales features and estimates each agent's cost;"
                 " LogisticRegression is told the cheapest agent only. Memory: most that fitting"
-                " adds, in units of features and costs together (Linux)."
+                " adds in a process of its own, in units of features and costs together (Linux)."
+                " Growth: exponent of the time to fit between the fewest and the most rows."
             ),
         ),
     )
 
 
-def _size(rows: int, agents: int) -> list[Line]:
+def _size(rows: int, agents: int) -> tuple[Line, Line]:
     data = table(rows, agents)
     repeats = 3 if rows * agents <= REPEATED_UP_TO else 1
     fits: dict[str, list[float]] = {way: [] for way in WAYS}
     predictions: dict[str, list[float]] = {way: [] for way in WAYS}
-    memory: dict[str, list[float]] = {way: [] for way in WAYS}
     for _ in range(repeats):
-        for way, fit in WAYS.items():
-            before = _start_of_peak()
+        for way in WAYS:
             started = time.perf_counter()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # they stop where told to
-                fitted = fit(data)
+            fitted = fit(way, data)
             fits[way].append(rows / (time.perf_counter() - started))
-            memory[way].append(
-                (_status("VmHWM") - before) * 1e6 / (data.features.nbytes + data.costs.nbytes)
-            )
             started = time.perf_counter()
             fitted.predict(data.features)
             predictions[way].append(rows / (time.perf_counter() - started))
+    del data
+    memory = {way: added_memory(way, rows, agents) for way in WAYS}
     what = f"{agents} agents, {rows:,} rows"
-    return [_line(f"{what}: fit", fits, memory), _line(f"{what}: predict", predictions, {})]
+    return _line(f"{what}: fit", fits, memory), _line(f"{what}: predict", predictions, {})
 
 
-def _line(what: str, speeds: dict[str, list[float]], memory: dict[str, list[float]]) -> Line:
+def _growth(agents: int, fits: Sequence[Line]) -> Line:
+    """How time grows with rows: 1 is linear, 2 quadratic."""
+    seconds = [rows / line.median for rows, line in zip(ROWS, fits, strict=True)]
+    exponent = math.log(seconds[-1] / seconds[0]) / math.log(ROWS[-1] / ROWS[0])
+    return Line(
+        what=f"{agents} agents: growth of fit with rows",
+        unit="",
+        values=(exponent,),
+        goal=f"< {MOST_GROWTH:g}",
+        holds=exponent < MOST_GROWTH,
+    )
+
+
+def fit(way: str, data: Table) -> Any:
+    """A fitted rejector, or what stands beside it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # they stop where told to
+        return WAYS[way](data)
+
+
+def added_memory(way: str, rows: int, agents: int) -> float:
+    """Most that fitting adds to a process that has the data, in units of the data."""
+    if not Path("/proc/self/clear_refs").exists():
+        return float("nan")
+    command = [sys.executable, "-m", "experiments.bench.deferral", way, str(rows), str(agents)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+    return float(done.stdout)
+
+
+def _added_here(way: str, rows: int, agents: int) -> float:
+    fit(way, table(1000, 2))  # what a library loads and keeps is not the data's
+    data = table(rows, agents)
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # begin to look for the peak
+    before = _status("VmRSS")
+    fit(way, data)
+    return (_status("VmHWM") - before) * 1e6 / (data.features.nbytes + data.costs.nbytes)
+
+
+def _line(what: str, speeds: dict[str, list[float]], memory: dict[str, float]) -> Line:
     own, *others = WAYS
     beside = [f"{ratio(speeds[own], speeds[other]):.2f} x {other}" for other in others]
     if memory:
-        used = ", ".join(f"{statistics.median(memory[way]):.1f}" for way in WAYS)
+        used = ", ".join(f"{memory[way]:.1f}" for way in WAYS)
         beside.append(f"memory {used}")
     return Line(
         what=what,
@@ -148,18 +187,11 @@ def _line(what: str, speeds: dict[str, list[float]], memory: dict[str, list[floa
     )
 
 
-def _start_of_peak() -> float:
-    """Begin to look for the largest resident size. MB now; NaN where nobody knows."""
-    references = Path("/proc/self/clear_refs")
-    if not references.exists():
-        return float("nan")
-    references.write_text("5", encoding="ascii")
-    return _status("VmRSS")
-
-
 def _status(field: str) -> float:
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return float("nan")
-    line = next(each for each in status.read_text().splitlines() if each.startswith(f"{field}:"))
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    line = next(each for each in status.splitlines() if each.startswith(f"{field}:"))
     return int(line.split()[1]) / KIB_IN_MB
+
+
+if __name__ == "__main__":
+    print(_added_here(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
