@@ -2,6 +2,7 @@
 
 import contextlib
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from assistlearn.tasks.references import did_you_mean
 
 Column = npt.NDArray[Any]
 READABLE: Final = (".parquet", ".csv")
+SAVE_AS_UTF8: Final = "save it as UTF-8: in a spreadsheet, as 'CSV UTF-8'"
 SHORT: Final = 20  # characters of a cell that a message may show
 MISSING: Final = frozenset(
     {"", "#N/A", "#N/A N/A", "#NA", "N/A", "NA", "NULL", "NaT", "n/a", "null"}
@@ -82,7 +84,7 @@ def read_table(path: Path) -> dict[str, Column]:
 
     _check_file(path, READABLE)
     try:
-        rows = parquet.read_table(path) if path.suffix == ".parquet" else _read_csv(path)
+        rows = parquet.read_table(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
     except (pa.ArrowException, OSError) as error:
         raise DataError(
             f"cannot read {path}: {error}", hint="write it again with pyarrow or pandas"
@@ -90,32 +92,50 @@ def read_table(path: Path) -> dict[str, Column]:
     if not rows.num_rows:
         raise DataError(f"{path} has no rows", hint="give a file with at least one row")
     names = rows.column_names
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+    twice, times = Counter(names).most_common(1)[0] if names else ("", 0)
+    if times > 1:
         raise DataError(f"{path} has two columns {twice!r}", hint="rename one of them")
     return {name: rows.column(name).to_numpy() for name in names}
 
 
 def _read_csv(path: Path) -> Any:
-    """A pyarrow table. No message shows a row: pyarrow's own would."""
+    """A pyarrow table. No message shows a row, nor has it an error for a context that would."""
     import pyarrow as pa  # noqa: PLC0415  # needed here only
     from pyarrow import csv  # noqa: PLC0415
 
-    _check_separator(path)
+    _check_header(path)
+    with contextlib.suppress(pa.ArrowInvalid):
+        rows = csv.read_csv(path)
+        for field_ in rows.schema:
+            if pa.types.is_binary(field_.type):
+                raise DataError(
+                    f"column {field_.name!r} of {path} holds text that is not UTF-8",
+                    hint=SAVE_AS_UTF8,
+                )
+        return rows
+    return _find_wrong_row(path)
+
+
+def _find_wrong_row(path: Path) -> Any:
+    """Read again, in one thread: only that counts rows, and a handler in many may abort."""
+    import pyarrow as pa  # noqa: PLC0415  # needed here only
+    from pyarrow import csv  # noqa: PLC0415
+
     wrong: list[Any] = []
 
     def refuse(row: Any) -> str:
         wrong.append(row)
         return "error"
 
-    options = csv.ParseOptions(invalid_row_handler=refuse)
     try:
-        return csv.read_csv(path, parse_options=options)
+        return csv.read_csv(
+            path,
+            parse_options=csv.ParseOptions(invalid_row_handler=refuse),
+            read_options=csv.ReadOptions(use_threads=False),
+        )
     except pa.ArrowInvalid:
         if not wrong:
             raise
-    with contextlib.suppress(pa.ArrowInvalid):  # only one thread counts rows
-        csv.read_csv(path, parse_options=options, read_options=csv.ReadOptions(use_threads=False))
     number = wrong[-1].number
     raise DataError(
         f"expected {wrong[-1].expected_columns} columns, got {wrong[-1].actual_columns} in"
@@ -125,9 +145,11 @@ def _read_csv(path: Path) -> Any:
     )
 
 
-def _check_separator(path: Path) -> None:
+def _check_header(path: Path) -> None:
     with path.open("rb") as file:
         header = next(filter(bytes.strip, file), b"")
+    if "\ufffd" in header.decode("utf-8", "replace"):
+        raise DataError(f"the header of {path} is not UTF-8", hint=SAVE_AS_UTF8)
     for separator, name in ((b";", "';'"), (b"\t", "tabs")):
         if separator in header and b"," not in header:
             raise DataError(
@@ -137,7 +159,7 @@ def _check_separator(path: Path) -> None:
 
 
 def _check_file(path: Path, suffixes: Sequence[str]) -> None:
-    if path.suffix not in suffixes:
+    if path.suffix.lower() not in suffixes:
         raise DataError(
             f"cannot read {path}", hint=f"give a file that ends in {' or '.join(suffixes)}"
         )

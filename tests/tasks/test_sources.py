@@ -2,6 +2,8 @@
 
 import datetime as dt
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -487,6 +489,48 @@ def test_row_of_another_length_is_numbered_but_not_shown(
     assert str(error) == f"expected 3 columns, got {got} in row 2 of {path}"
     assert error.hint.startswith("mend this row")
     assert error.__cause__ is error.__context__ is None  # pyarrow's own error shows the row
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "what"),
+    [
+        ("gr\u00f6\u00dfe,y\n1,a\n", "latin-1", "the header"),
+        ("x,y\n1,gro\u00df\n", "latin-1", "column 'y'"),
+        ("x,y\n1,a\n", "utf-16", "the header"),
+    ],
+)
+def test_csv_in_another_encoding_is_refused_with_what_to_do(
+    tmp_path: Path, text: str, encoding: str, what: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(text.encode(encoding))
+
+    with pytest.raises(DataError, match=rf"{what} of .* not UTF-8") as caught:
+        table(train=path, target="y")
+    assert "UTF-8" in caught.value.hint
+
+
+def test_suffix_may_be_in_capitals(tmp_path: Path) -> None:
+    path = tmp_path / "A.CSV"
+    path.write_text("x,y\n1,a\n2,b\n")
+
+    assert outputs_of(table(train=path, target="y")) == 2
+
+
+def test_process_that_read_a_csv_ends_as_it_was_told(tmp_path: Path) -> None:
+    """A Python handler on pyarrow's threads aborted every second process at its end."""
+    path = tmp_path / "a.csv"
+    path.write_text("x,y\n" + "1,a\n" * 300)
+    program = (
+        "import torch\nfrom pathlib import Path\nfrom assistlearn.tasks.columns import read_table\n"
+        f"read_table(Path({str(path)!r}))\nraise SystemExit(12)"
+    )
+
+    codes = {
+        subprocess.run([sys.executable, "-c", program], check=False).returncode for _ in range(4)
+    }
+
+    assert codes == {12}
 
 
 def test_csv_that_cannot_be_parsed_at_all_is_a_data_error(tmp_path: Path) -> None:
