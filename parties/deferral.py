@@ -1,6 +1,6 @@
 """What ``assistlearn defer`` does: a table of outcomes in, a comparison and a rejector out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Final
@@ -12,15 +12,21 @@ from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.deferral.comparison import (
     BEST_AGENT,
     CHOSEN,
+    ONE_STAGE,
+    OWN_CLASSIFIER,
+    THRESHOLD,
     Fitted,
     choose,
     fit_methods,
     measured_trial,
     methods,
+    one_stage_trials,
+    random_as,
     split_rows,
+    usable_one_stage,
     usable_surrogates,
 )
-from assistlearn.deferral.rejectors import FixedAgent
+from assistlearn.deferral.rejectors import FixedAgent, OneStageRejector
 from assistlearn.deferral.report import (
     Report,
     Table,
@@ -96,6 +102,9 @@ def compare(
     """
     _describe(outcomes, output)
     usable, unusable = usable_surrogates(outcomes, surrogates)
+    answering = usable_one_stage(outcomes)
+    if outcomes.labels is not None:
+        unusable += tuple(name for name in ONE_STAGE if name not in answering)
     if unusable:
         output.say(
             f"left out, as they take costs up to 1 and the largest is {outcomes.costs.max():.6g}:"
@@ -103,13 +112,18 @@ def compare(
         )
     if folder is not None:
         _make(folder)  # before the work, not after it
+    if outcomes.labels is None:
+        output.say("left out: one-stage methods, as no --label names the right classes")
     runs = [*_run(outcomes, usable, range(seeds), output)]
     report = deferral_report([trial for _, trial in runs], agents=outcomes.agents)
+    one_stage, also_stopped = _one_stage(outcomes, answering, range(seeds), output)
     _show(report, output)
+    _show_one_stage(one_stage, output)
     output.say("")
     for sentence in findings(report):
         output.say(sentence)
     stopped = [each.name for fitted, _ in runs for each in fitted if not each.converged]
+    stopped += also_stopped
     if stopped:
         names = ", ".join(dict.fromkeys(stopped))
         output.say(f"note: {len(stopped)} fits stopped short of their optimum: {names}")
@@ -120,7 +134,7 @@ def compare(
         left_out=unusable,
         stopped_early=stopped,
         findings=[*findings(report)],
-        files=[] if folder is None else _write(report, folder, output),
+        files=[] if folder is None else _write(report, folder, output, one_stage),
     )
 
 
@@ -128,7 +142,7 @@ def choice(outcomes: Outcomes, fitted: Sequence[Fitted]) -> Iterator[str]:
     """What validation chose, and from what."""
     chosen = choose(fitted)
     losses = ", ".join(f"{each.name} {each.validation_loss:.3f}" for each in fitted)
-    yield f"deferral losses on the validation rows: {losses}"
+    yield f"deferral losses on the validation rows, before they were learned from too: {losses}"
     yield f"chosen: {chosen.name}"
     if isinstance(chosen.rejector, FixedAgent):
         name = outcomes.agents[chosen.rejector.agent_]
@@ -158,6 +172,8 @@ def findings(report: Report) -> Iterator[str]:
         )
     else:
         yield f"The 95 % interval over {len(report.seeds)} seeds is ±{gap.half_width:.4f}."
+    chance = report.method(random_as(CHOSEN)).spread(loss)
+    yield f"Random choices with the same shares have a deferral loss of {chance.mean:.3f}."
 
 
 def _describe(outcomes: Outcomes, output: Output) -> None:
@@ -166,6 +182,8 @@ def _describe(outcomes: Outcomes, output: Output) -> None:
     output.say(f"features ({len(features)}): {_listed(features)}")
     if outcomes.left_out:
         output.say(f"left out, no numbers: {_listed(outcomes.left_out)}")
+    if outcomes.confidence is None:
+        output.say(f"left out: {THRESHOLD}, as no feature is called {outcomes.confidence_name}")
     output.event(
         "table",
         rows=len(outcomes),
@@ -188,13 +206,13 @@ def _run(
     *,
     with_choice: bool = True,
 ) -> Iterator[tuple[tuple[Fitted, ...], Trial]]:
-    total = len(seeds) * len(methods(surrogates, seed=0))
+    total = len(seeds) * len(methods(surrogates, seed=0, confidence=outcomes.confidence))
     with output.progress(total, "fit") as advance:
         for seed in seeds:
             split = split_rows(len(outcomes), seed)
             fitted = fit_methods(
                 outcomes,
-                methods(surrogates, seed=seed),
+                methods(surrogates, seed=seed, confidence=outcomes.confidence),
                 split,
                 told=lambda name, seed=seed: advance(f"seed {seed}, {name}"),  # type: ignore[misc]
             )
@@ -202,18 +220,69 @@ def _run(
             yield fitted, trial
 
 
+def _one_stage(
+    outcomes: Outcomes,
+    unfitted: Mapping[str, OneStageRejector],
+    seeds: Sequence[int],
+    output: Output,
+) -> tuple[dict[str, Report], list[str]]:
+    """A report for each one-stage method, as each has an agent 0 of its own; and who stopped."""
+    if not unfitted:
+        return {}, []
+    with output.progress(len(seeds) * len(unfitted), "fit") as advance:
+        runs = [
+            one_stage_trials(
+                outcomes,
+                unfitted,
+                split_rows(len(outcomes), seed),
+                seed=seed,
+                told=lambda name, seed=seed: advance(f"seed {seed}, {name}"),  # type: ignore[misc]
+            )
+            for seed in seeds
+        ]
+    agents = (OWN_CLASSIFIER, *outcomes.agents[1:])
+    reports = {
+        name: deferral_report([run[name].trial for run in runs], agents=agents) for name in unfitted
+    }
+    return reports, [name for run in runs for name, each in run.items() if not each.converged]
+
+
+def one_stage_table(reports: Mapping[str, Report]) -> Table:
+    """The methods' rows of the reports' first tables, in one."""
+    tables = [report_tables(each)[0] for each in reports.values()]
+    return Table(
+        title="one-stage methods, which learn to answer too",
+        columns=tables[0].columns,
+        rows=tuple(row for each in tables for row in each.rows[:2]),
+        note="agent 0 is each method's own classifier instead of the main model, free to ask;"
+        " regret is by its errors",
+    )
+
+
+def _show_one_stage(reports: Mapping[str, Report], output: Output) -> None:
+    if not reports:
+        return
+    _show_table(one_stage_table(reports).cut(output.live_console.width), output)
+    for name, report in reports.items():
+        output.event("method", name=name, **report_json(report)["summary"][name])
+
+
 def _show(report: Report, output: Output) -> None:
     """The first table, cut to the screen, and of the next two those that fit it."""
     width = output.live_console.width
     first, *others = report_tables(report)
     for table in (first.cut(width), *(each for each in others[:2] if each.fits(width))):
-        output.say("")
-        output.say(table.title)
-        output.show(drawn(table))
-        if table.note:
-            output.say(table.note)
+        _show_table(table, output)
     for name, figures in report_json(report)["summary"].items():
         output.event("method", name=name, **figures)
+
+
+def _show_table(table: Table, output: Output) -> None:
+    output.say("")
+    output.say(table.title)
+    output.show(drawn(table))
+    if table.note:
+        output.say(table.note)
 
 
 def drawn(table: Table) -> rich.table.Table:
@@ -231,15 +300,23 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def _write(report: Report, folder: Path, output: Output) -> list[str]:
+def _write(
+    report: Report, folder: Path, output: Output, one_stage: Mapping[str, Report] | None = None
+) -> list[str]:
     """All tables, all figures, all values; the files' paths."""
     from assistlearn.deferral.report.figures import write_figures  # noqa: PLC0415  (matplotlib)
 
     document, text = folder / "results.json", folder / "report.md"
     write_report(document, report)
+    parts, others = [report_markdown(report)], []
+    if one_stage:
+        parts.append(one_stage_table(one_stage).markdown())
+    for name, each in (one_stage or {}).items():
+        others.append(folder / f"{name.replace(' ', '_').replace('-', '_')}.json")
+        write_report(others[-1], each)
     with disk_errors(f"write {text}"):
-        text.write_text(report_markdown(report) + "\n", encoding="utf-8")
-    files = [document, text, *write_figures(folder, report)]
+        text.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    files = [document, text, *others, *write_figures(folder, report)]
     for path in files:
         output.say(f"wrote {path}")
     return [str(path) for path in files]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from assistlearn.deferral.availability import Answers as Answers
+    from assistlearn.deferral.availability import Reason as Reason
     from assistlearn.deferral.availability import answers as answers
     from assistlearn.deferral.bayes import bayes_agents as bayes_agents
     from assistlearn.deferral.bayes import deferral_regret as deferral_regret
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from assistlearn.deferral.budgets import StochasticRule as StochasticRule
     from assistlearn.deferral.budgets import Threshold as Threshold
     from assistlearn.deferral.budgets import TokenBucket as TokenBucket
+    from assistlearn.deferral.budgets import answers_above as answers_above
     from assistlearn.deferral.budgets import benefit_of_deferring as benefit_of_deferring
     from assistlearn.deferral.budgets import calibrate as calibrate
     from assistlearn.deferral.budgets import deployed_interval as deployed_interval
@@ -71,12 +73,14 @@ if TYPE_CHECKING:
     from assistlearn.deferral.one_stage import one_stage_one_vs_all as one_stage_one_vs_all
     from assistlearn.deferral.one_stage import one_stage_realizable as one_stage_realizable
     from assistlearn.deferral.one_stage import one_vs_all as one_vs_all
+    from assistlearn.deferral.rejector_card import RejectorCard as RejectorCard
     from assistlearn.deferral.rejectors import AdamSettings as AdamSettings
     from assistlearn.deferral.rejectors import ConfidenceThreshold as ConfidenceThreshold
     from assistlearn.deferral.rejectors import Decisions as Decisions
     from assistlearn.deferral.rejectors import FixedAgent as FixedAgent
     from assistlearn.deferral.rejectors import ImageRejector as ImageRejector
     from assistlearn.deferral.rejectors import MildRejector as MildRejector
+    from assistlearn.deferral.rejectors import OneStageRejector as OneStageRejector
     from assistlearn.deferral.rejectors import Oracle as Oracle
     from assistlearn.deferral.rejectors import PlugInRejector as PlugInRejector
     from assistlearn.deferral.rejectors import RandomRejector as RandomRejector
@@ -84,6 +88,7 @@ if TYPE_CHECKING:
     from assistlearn.deferral.rejectors import RejectorTask as RejectorTask
     from assistlearn.deferral.rejectors import TableRejector as TableRejector
     from assistlearn.deferral.rejectors import TextFeatureRejector as TextFeatureRejector
+    from assistlearn.deferral.rejectors import TorchRejector as TorchRejector
     from assistlearn.deferral.rejectors import costs_from_outcomes as costs_from_outcomes
     from assistlearn.deferral.rejectors import cross_fitted_costs as cross_fitted_costs
     from assistlearn.deferral.rejectors import cross_fitted_outputs as cross_fitted_outputs
@@ -97,6 +102,8 @@ if TYPE_CHECKING:
     from assistlearn.deferral.report import trial as trial
     from assistlearn.deferral.report import write_report as write_report
     from assistlearn.deferral.saving import load as load
+    from assistlearn.deferral.saving import load_card as load_card
+    from assistlearn.deferral.saving import load_module as load_module
     from assistlearn.deferral.saving import save as save
     from assistlearn.deferral.surrogates import SurrogateSettings as SurrogateSettings
     from assistlearn.deferral.surrogates import named_surrogate as named_surrogate
@@ -124,13 +131,16 @@ _HOMES: Final = {
     "LOCAL": "assistlearn.deferral.help",
     "LiveServer": "assistlearn.deferral.help_training",
     "MildRejector": "assistlearn.deferral.rejectors",
+    "OneStageRejector": "assistlearn.deferral.rejectors",
     "Oracle": "assistlearn.deferral.rejectors",
     "Outcomes": "assistlearn.deferral.tables",
     "PlugInRejector": "assistlearn.deferral.rejectors",
     "REMOTE": "assistlearn.deferral.help",
     "RandomRejector": "assistlearn.deferral.rejectors",
     "RateInterval": "assistlearn.deferral.budgets",
+    "Reason": "assistlearn.deferral.availability",
     "Rejector": "assistlearn.deferral.rejectors",
+    "RejectorCard": "assistlearn.deferral.rejector_card",
     "RejectorTask": "assistlearn.deferral.rejectors",
     "Report": "assistlearn.deferral.report",
     "ServerBits": "assistlearn.deferral.help_training",
@@ -142,8 +152,10 @@ _HOMES: Final = {
     "TextFeatureRejector": "assistlearn.deferral.rejectors",
     "Threshold": "assistlearn.deferral.budgets",
     "TokenBucket": "assistlearn.deferral.budgets",
+    "TorchRejector": "assistlearn.deferral.rejectors",
     "agent_costs": "assistlearn.deferral.costs",
     "answers": "assistlearn.deferral.availability",
+    "answers_above": "assistlearn.deferral.budgets",
     "bayes_agents": "assistlearn.deferral.bayes",
     "bayes_rule": "assistlearn.deferral.help",
     "benefit_of_deferring": "assistlearn.deferral.budgets",
@@ -171,6 +183,8 @@ _HOMES: Final = {
     "ldam": "assistlearn.deferral.imbalance",
     "least_conditional_risk": "assistlearn.deferral.consistency",
     "load": "assistlearn.deferral.saving",
+    "load_card": "assistlearn.deferral.saving",
+    "load_module": "assistlearn.deferral.saving",
     "logit_adjusted": "assistlearn.deferral.imbalance",
     "mao_2023": "assistlearn.deferral.mao",
     "mao_2024": "assistlearn.deferral.mao",

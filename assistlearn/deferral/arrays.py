@@ -13,13 +13,30 @@ from assistlearn.errors import DataError
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+SPARSE: Final = frozenset(
+    f"torch.{each}"
+    for each in ("sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc")
+)
 FINITE: Final = "remove the examples without a number, or fill them, before they come here"
 
 
 def array_of(values: Any) -> npt.NDArray[Any]:
-    """A numpy array of what may be a tensor with a gradient, on any device."""
+    """A numpy array of what may be a tensor, with a gradient, of bfloat16, on any device.
+
+    Raises:
+        DataError: it is sparse, or has masked values, which would come back as what is beneath.
+    """
+    if hasattr(values, "toarray") or str(getattr(values, "layout", "")) in SPARSE:
+        raise DataError(
+            f"an array is sparse, a {type(values).__name__}",
+            hint="make it dense with .toarray(), or .to_dense() in torch",
+        )
     if hasattr(values, "detach"):
         values = values.detach().cpu()
+        if str(values.dtype) == "torch.bfloat16":  # numpy has no such type
+            values = values.float()
+    if np.ma.is_masked(values):
+        raise DataError(f"an array has {int(np.ma.getmaskarray(values).sum())} masked values", hint=FINITE)
     return np.asarray(values)
 
 

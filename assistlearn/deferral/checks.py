@@ -27,7 +27,9 @@ def checked_scores(scores_BA: Tensor) -> Tensor:
 
 
 def checked_costs(costs_BA: Tensor, *, like: Tensor | None = None) -> Tensor:
-    """The costs as floating-point constants: nothing flows back into the agents.
+    """The costs as constants in at least float32: nothing flows back into the agents.
+
+    Half precision would do for costs, but not for sums and differences of many of them.
 
     Args:
         costs_BA: cost of each agent's answer, >= 0 and finite. Shape ``(B, A)``.
@@ -45,6 +47,7 @@ def checked_costs(costs_BA: Tensor, *, like: Tensor | None = None) -> Tensor:
     costs_BA = costs_BA.detach()
     if not costs_BA.is_floating_point():
         costs_BA = costs_BA.to(torch.get_default_dtype())
+    costs_BA = costs_BA.to(torch.promote_types(costs_BA.dtype, torch.float32))
     if (costs_BA < 0).any():
         raise DataError(
             f"a cost is {costs_BA.min().item():.6g}, must be >= 0",

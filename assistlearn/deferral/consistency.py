@@ -164,18 +164,12 @@ def least_conditional_risk(mean_weights_XA: Tensor, nu: float = 1.0) -> Tensor:
         nu: member of the comp-sum family, >= 0.
 
     Returns:
-        Risks >= 0. Shape ``(X,)``.
+        Risks >= 0, of the weights' type. Shape ``(X,)``.
     """
     _check(nu, mean_weights_XA.shape[1])
     _check_weights(mean_weights_XA)
-    sums_X = mean_weights_XA.sum(dim=1)
-    if nu >= LINEAR_FROM:
-        return (sums_X - mean_weights_XA.amax(dim=1)) / (nu - 1)
-    if abs(nu - 1) < _NEARLY_ONE:
-        return torch.xlogy(sums_X, sums_X) - torch.xlogy(mean_weights_XA, mean_weights_XA).sum(1)
-    power = 1 / (2 - nu)
-    norms_X = ((mean_weights_XA.log() * power).logsumexp(dim=1) / power).exp()
-    return (sums_X - norms_X) / (nu - 1)
+    # Near nu = 1 two sums are subtracted that agree in nearly all digits of float32.
+    return _least_risk(mean_weights_XA.double(), nu).to(mean_weights_XA.dtype)
 
 
 def minimizability_gap(
@@ -199,8 +193,19 @@ def minimizability_gap(
             f"the inputs' probabilities add up to {probabilities_X.sum().item():.6g}, must be 1",
             hint="divide them by their sum",
         )
-    floor_X = least_conditional_risk(mean_weights_XA, nu)
-    return least_risk - (probabilities_X * floor_X).sum().item()
+    floor_X = least_conditional_risk(mean_weights_XA.double(), nu)
+    return least_risk - (probabilities_X.double() * floor_X).sum().item()
+
+
+def _least_risk(weights_XA: Tensor, nu: float) -> Tensor:
+    sums_X = weights_XA.sum(dim=1)
+    if nu >= LINEAR_FROM:
+        return (sums_X - weights_XA.amax(dim=1)) / (nu - 1)
+    if abs(nu - 1) < _NEARLY_ONE:
+        return torch.xlogy(sums_X, sums_X) - torch.xlogy(weights_XA, weights_XA).sum(dim=1)
+    power = 1 / (2 - nu)
+    norms_X = ((weights_XA.log() * power).logsumexp(dim=1) / power).exp()
+    return (sums_X - norms_X) / (nu - 1)
 
 
 def _power_mean_minus_one(regret: float, power: float) -> float:

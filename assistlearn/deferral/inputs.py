@@ -10,7 +10,7 @@ from assistlearn.deferral.checks import checked_costs, checked_scores
 
 
 def loss_inputs(scores_BA: Tensor, costs_BA: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores in at least float32, and costs as constants.
+    """Scores and costs in at least float32, costs as constants.
 
     Args:
         scores_BA: rejector scores, any finite number. Shape ``(B, A)``.

@@ -24,7 +24,7 @@ Letters: B examples, A agents.
 """
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import torch
 from torch import Tensor
@@ -151,6 +151,10 @@ def mild_ramp(
     rho_A = _rho(margins, scores_BA)
     losses_BA = (1 - score_margins(scores_BA) / rho_A).clamp(min=0, max=1)
     return _total(cost_weights(costs_BA, weights), losses_BA, None)
+
+
+PAIRWISE: Final = frozenset({mild_log, mild_hinge, mild_ramp})
+"""The losses that take memory for each pair of agents, ``B * A * A`` numbers at once."""
 
 
 def checked_margins(margins: Margins, *, agents: int) -> tuple[float, ...]:

@@ -1,21 +1,32 @@
-"""A saved rejector's card: TOML for people, in one canonical form, sealed by its own digest."""
+"""A saved rejector's card: TOML for people, in one canonical form, sealed by its own digest.
+
+Beside what the rejector needs it may say what went into its costs, at which threshold it decides
+and how surely, and which models its agents are.
+"""
 
 import json
 import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-from assistlearn.deferral.rejectors.agents import check_names
+import numpy as np
+
+from assistlearn.deferral.budgets.calibration import Calibration, RateInterval
+from assistlearn.deferral.budgets.threshold import Threshold
+from assistlearn.deferral.rejectors.agents import check_names, shortened, shown_names
 from assistlearn.digests import digest
 from assistlearn.errors import ConfigError, DataError
 
 FORMAT: Final = 1
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 SEAL: Final = re.compile(r'seal = "([0-9a-f]{64})"\n(.*)', re.DOTALL)
-STRING: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"')
+STRING: Final = re.compile(r'"(?:[^"\\\n]|\\.)*+"?')  # possessive: time grows with length alone
+# Outside of strings: a literal one, a comment, a string of many lines. With these, what tomllib
+# takes for a string is not what STRING does. No card has them.
+FOREIGN: Final = re.compile(r"['#]")
 # Two dots in one name. No card has such a key, and tomllib's time grows with their number squared.
 CHAIN: Final = re.compile(r"\.[\s\w\"-]*\.")
 BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -56,6 +67,15 @@ class RejectorCard:
     versions: Mapping[str, str]
     """Of the packages that fitted it, for people."""
 
+    error_costs: Mapping[str, float] = field(default_factory=dict)
+    """What went into the costs, by name, each >= 0: the weight (lambda) of each task's error."""
+
+    calibration: Calibration | None = None
+    """A threshold to decide at, and how often it deferred on held-out rows."""
+
+    models: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of agents' models, by agent. People have none."""
+
     def __post_init__(self) -> None:
         texts = (self.kind, self.dtype, self.tensors, *self.versions, *self.versions.values())
         if not all(isinstance(each, str) for each in texts):
@@ -67,11 +87,45 @@ class RejectorCard:
         for values in (self.prices, self.cost_errors):
             numbers = all(type(each) is float and 0 <= each < math.inf for each in values)
             if len(values) != agents or not numbers:
-                raise ConfigError(f"{values} are not {agents} numbers >= 0", hint=DAMAGED)
+                raise ConfigError(
+                    f"{shortened(values)} are not {agents} numbers >= 0", hint=DAMAGED
+                )
         if self.dtype not in DTYPES or not DIGEST.fullmatch(self.tensors):
             raise ConfigError(f"dtype {self.dtype!r}, digest {self.tensors!r}", hint=DAMAGED)
         if not isinstance(self.parameters, Mapping):
             raise ConfigError(f"the parameters are {self.parameters!r}", hint=DAMAGED)
+        self._check_error_costs()
+        self._check_models()
+        if not isinstance(self.calibration, Calibration | None):
+            raise ConfigError(
+                f"the calibration is {self.calibration!r}", hint="give what calibrate returns"
+            )
+
+    def _check_error_costs(self) -> None:
+        for name, value in self.error_costs.items():
+            named = isinstance(name, str) and name.strip() and name.isprintable()
+            if not (named and type(value) is float and 0 <= value < math.inf):
+                raise ConfigError(
+                    f"the error costs have {name!r} = {value!r}",
+                    hint='give numbers >= 0 by name, such as {"mortality": 1.0}',
+                )
+
+    def _check_models(self) -> None:
+        known = {*self.agent_names}
+        for agent, value in self.models.items():
+            if agent not in known or not (isinstance(value, str) and DIGEST.fullmatch(value)):
+                raise ConfigError(
+                    f"the models have {agent!r} = {value!r}",
+                    hint="give SHA-256 digests in lower-case hex digits by agent, such as those of"
+                    " assistlearn.digests.file_digest",
+                )
+
+    @property
+    def agent_names(self) -> tuple[str, ...]:
+        """Names to show: "agent 0" where there is only a number."""
+        if isinstance(self.agents, tuple):
+            return self.agents
+        return shown_names(np.arange(self.agents))
 
     @property
     def feature_count(self) -> int:
@@ -82,7 +136,12 @@ class RejectorCard:
         """The card in its only form."""
         names = ("kind", "agents", "features", "dtype", "prices", "cost_errors", "tensors")
         body = f"format = {FORMAT}\n" + _lines({name: getattr(self, name) for name in names})
-        body += f"\n[parameters]\n{_lines(self.parameters)}\n[versions]\n{_lines(self.versions)}"
+        body += f"\n[parameters]\n{_lines(self.parameters)}"
+        told = {} if self.calibration is None else _calibration_table(self.calibration)
+        optional = {"error_costs": self.error_costs, "calibration": told, "models": self.models}
+        for name, table in optional.items():
+            body += f"\n[{name}]\n{_lines(table)}" if table else ""
+        body += f"\n[versions]\n{_lines(self.versions)}"
         return f'seal = "{digest(body.encode())}"\n{body}'
 
     @classmethod
@@ -99,28 +158,81 @@ class RejectorCard:
         sealed = SEAL.fullmatch(text)
         if sealed is None or digest(sealed[2].encode()) != sealed[1]:
             raise DataError("the card was changed, or cut short, since it was saved", hint=DAMAGED)
-        if CHAIN.search(STRING.sub('""', sealed[2])):
+        bare = STRING.sub('""', sealed[2])
+        if '"""' in sealed[2] or FOREIGN.search(bare) or CHAIN.search(bare):
             raise DataError("the card is not in canonical form", hint=DAMAGED)
         try:
             table = tomllib.loads(sealed[2])
         except (ValueError, RecursionError) as error:
-            raise DataError(f"the card is not TOML: {error}", hint=DAMAGED) from error
+            raise DataError(f"the card is not TOML: {shortened(error)}", hint=DAMAGED) from error
         if table.pop("format", None) != FORMAT:
             raise DataError(
                 f"the card is not of format {FORMAT}",
                 hint="load it with the version of assistlearn that wrote it",
             )
         try:
+            if "calibration" in table:
+                table["calibration"] = _calibration(table["calibration"])
             card = cls(**{name: _frozen(value) for name, value in table.items()})
             same = card.text() == text
-        except (TypeError, AttributeError, RecursionError, ConfigError) as error:
+        except (
+            TypeError,
+            ValueError,
+            LookupError,
+            ArithmeticError,
+            AttributeError,
+            RecursionError,
+            ConfigError,
+        ) as error:
             raise DataError(
-                f"the card lacks a field, has another, or one of the wrong kind: {error}",
+                "the card lacks a field, has another, or one of the wrong kind:"
+                f" {shortened(error)}",
                 hint=DAMAGED,
             ) from error
         if not same:
             raise DataError("the card is not in canonical form", hint=DAMAGED)
         return card
+
+
+def _calibration_table(calibration: Calibration) -> dict[str, float]:
+    """A calibration as one flat table that reads from top to bottom."""
+    threshold, expected, deployed = (
+        calibration.threshold,
+        calibration.expected,
+        calibration.deployed,
+    )
+    return {
+        "threshold": float(threshold.value),
+        "tie_probability": float(threshold.tie_probability),
+        "held_out": int(calibration.held_out),
+        "rate": float(expected.rate),
+        "confidence": float(expected.confidence),
+        "lower": float(expected.lower),
+        "upper": float(expected.upper),
+        "requests": int(calibration.requests),
+        "deployed_lower": float(deployed.lower),
+        "deployed_upper": float(deployed.upper),
+    }
+
+
+def _calibration(table: Mapping[str, Any]) -> Calibration:
+    """The inverse; values of other types are told by writing them again."""
+    rate, confidence = table["rate"], table["confidence"]
+    expected, deployed = (
+        RateInterval(rate=rate, confidence=confidence, lower=lower, upper=upper)
+        for lower, upper in (
+            (table["lower"], table["upper"]),
+            (table["deployed_lower"], table["deployed_upper"]),
+        )
+    )
+    threshold = Threshold(value=table["threshold"], tie_probability=table["tie_probability"])
+    return Calibration(
+        threshold=threshold,
+        expected=expected,
+        deployed=deployed,
+        requests=table["requests"],
+        held_out=table["held_out"],
+    )
 
 
 def toml_value(value: object) -> str:

@@ -1,19 +1,20 @@
 """Fitted rejectors to two files and back: arrays as safetensors, the rest as a card to read.
 
+    save(rejector, "triage.safetensors", calibration=calibrate(...), models={"net": file_digest(p)})
+    card = load_card("triage.safetensors")
+    load("triage.safetensors").decide(features).under(threshold=card.calibration)
+
 ``NAME.toml``, the card, says what the rejector is: kind, agents, prices, features, how far its cost
-estimates are off, every parameter. It ends with a digest of itself and holds the digest of
-``NAME.safetensors``, so one changed byte in either file is found. That protects against accidents
-and mix-ups, not against whoever can write both files.
+estimates are off, every parameter; and if they were given, the weights of the tasks' errors, the
+calibrated threshold with its interval, and digests of the agents' models. It begins with a digest
+of itself and holds the digest of ``NAME.safetensors``, so one changed byte in either file is found.
+That protects against accidents and mix-ups, not against whoever can write both files.
 
 Nothing here unpickles, imports by name or evaluates. Neither file's structure is trusted: a card is
 accepted only if writing it again gives the same text, and the header that the arrays' file must
 have follows from the card, so it is compared and never parsed.
 """
 
-import json
-import math
-import os
-import tempfile
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,61 +23,67 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from assistlearn.checkpoints.durable import disk_errors, move_durably
+from assistlearn.deferral.budgets.calibration import Calibration
 from assistlearn.deferral.rejector_card import RejectorCard, toml_value
+from assistlearn.deferral.rejector_files import arrays_path, file_bytes, read, read_arrays, write
 from assistlearn.deferral.rejectors.agents import shown_names
-from assistlearn.deferral.rejectors.arrays import Layout, State
 from assistlearn.deferral.rejectors.baselines import FixedAgent, RandomRejector
 from assistlearn.deferral.rejectors.confidence import ConfidenceThreshold
 from assistlearn.deferral.rejectors.interface import RejectorBase
 from assistlearn.deferral.rejectors.plug_in import PlugInRejector
 from assistlearn.deferral.rejectors.rejector import Rejector
+from assistlearn.deferral.rejectors.torch_rejector import TorchRejector
+from assistlearn.deferral.saved_modules import MODULES, module_parts, read_module
 from assistlearn.digests import digest
 from assistlearn.errors import ConfigError, DataError
 
-SUFFIX: Final = ".safetensors"
 LARGEST_CARD_BYTES: Final = 1 << 20  # 100 agents and 10,000 named features take a quarter of it
 KINDS: Final[Mapping[str, type[RejectorBase]]] = {
     kind.__name__: kind
     for kind in (Rejector, PlugInRejector, ConfidenceThreshold, FixedAgent, RandomRejector)
 }
-SAFETENSORS_TYPES: Final = {"float64": "F64", "float32": "F32", "int64": "I64"}
 PACKAGES: Final = ("assistlearn", "numpy", "scikit-learn", "torch")
 
 
-def save(rejector: RejectorBase, path: str | Path) -> Path:
+def save(
+    rejector: RejectorBase | TorchRejector,
+    path: str | Path,
+    *,
+    error_costs: Mapping[str, float] | None = None,
+    calibration: Calibration | None = None,
+    models: Mapping[str, str] | None = None,
+) -> Path:
     """Write a fitted rejector to ``NAME.safetensors`` and ``NAME.toml``, replacing both.
 
     Args:
-        rejector: a fitted one of ``KINDS``.
+        rejector: a fitted one of ``KINDS``, or a :class:`.TorchRejector` of one of ``MODULES``;
+            a module of your own is code, which no card can describe.
         path: where the arrays go, ``NAME.safetensors``; its folder must exist.
+        error_costs: what went into the costs by name, such as the lambdas of the tasks, >= 0.
+        calibration: the threshold to decide at, as :func:`.calibrate` measured it.
+        models: SHA-256 of agents' models by agent, as :func:`assistlearn.digests.file_digest` has
+            it.
 
     Returns:
         The card's path.
 
     Raises:
         ConfigError: the rejector is not fitted, of another kind, or has a parameter that is no
-            plain value, such as a function.
+            plain value, such as a function; or what else goes on the card is not as said above.
         StorageError: the disk is full, read-only or failing.
     """
-    target = _target(path)
-    if type(rejector) not in KINDS.values() or not hasattr(rejector, "cost_errors_"):
-        raise ConfigError(
-            f"a {type(rejector).__name__} that is not fitted, or of this kind, cannot be saved",
-            hint=f"fit one of {sorted(KINDS)}; of a MildRejector save its rejector_",
-        )
-    parameters = _parameters(rejector)
-    tensors = _file_bytes(rejector)
+    target = arrays_path(path)
+    if isinstance(rejector, TorchRejector):
+        parts, tensors = module_parts(rejector)
+    else:
+        parts, tensors = _parts(rejector)
     card = RejectorCard(
-        kind=type(rejector).__name__,
-        agents=_named(rejector.agents_),
-        features=_feature_names(rejector),
-        dtype=str(rejector.dtype_),
-        prices=tuple(rejector.prices_.tolist()),
-        cost_errors=tuple(map(float, rejector.cost_errors_)),
-        parameters=parameters,
+        **parts,
         tensors=digest(tensors),
         versions=_versions(),
+        error_costs={name: _number(value) for name, value in (error_costs or {}).items()},
+        calibration=calibration,
+        models=dict(models or {}),
     )
     try:
         text = card.text().encode()
@@ -84,9 +91,25 @@ def save(rejector: RejectorBase, path: str | Path) -> Path:
         raise ConfigError(
             f"a name cannot be written as text: {error}", hint="rename the feature"
         ) from error
-    _write(target, tensors)
-    _write(target.with_suffix(".toml"), text)
+    write(target, tensors)
+    write(target.with_suffix(".toml"), text)
     return target.with_suffix(".toml")
+
+
+def load_card(path: str | Path) -> RejectorCard:
+    """The card of a saved rejector: calibration, error costs, digests of models, versions.
+
+    The arrays are not looked at; :func:`load` and :func:`load_module` do that.
+
+    Args:
+        path: as given to :func:`save`.
+
+    Raises:
+        DataError: the card is not whole, or not one that ``save`` writes.
+        StorageError: it cannot be read.
+    """
+    card = arrays_path(path).with_suffix(".toml")
+    return RejectorCard.parse(read(card, at_most=LARGEST_CARD_BYTES))
 
 
 def load(path: str | Path) -> RejectorBase:
@@ -102,14 +125,10 @@ def load(path: str | Path) -> RejectorBase:
             writes; the message says which.
         StorageError: a file cannot be read.
     """
-    target = _target(path)
-    card = RejectorCard.parse(_read(target.with_suffix(".toml"), at_most=LARGEST_CARD_BYTES))
+    card = load_card(path)
     kind = KINDS.get(card.kind)
     if kind is None:
-        raise DataError(
-            f"the card is of a {card.kind[:80]!r}, which is unknown",
-            hint=f"save one of {sorted(KINDS)}, or update assistlearn",
-        )
+        raise _unknown(card, KINDS, "load it with load_module" if card.kind in MODULES else "")
     unknown = set(card.parameters) - set(kind._get_param_names())  # noqa: SLF001  # sklearn's
     if unknown:
         raise DataError(
@@ -120,13 +139,61 @@ def load(path: str | Path) -> RejectorBase:
         rejector = kind(**card.parameters)
         _fill(rejector, card)
         layout = rejector._layout()  # noqa: SLF001  # this module is its other half
-        rejector._restore(_arrays(target, layout, card))  # noqa: SLF001
+        rejector._restore(read_arrays(arrays_path(path), layout, card))  # noqa: SLF001
     except (TypeError, ValueError, AttributeError, OverflowError, ConfigError) as error:
         raise DataError(
             f"the card's parameters are not those of a {card.kind}: {error}",
             hint="save the rejector again",
         ) from error
     return rejector
+
+
+def load_module(path: str | Path) -> TorchRejector:
+    """The torch rejector that :func:`save` wrote: same parameters bit for bit, on the CPU.
+
+    Args:
+        path: as given to :func:`save`.
+
+    Raises:
+        DataError: as :func:`load` does.
+        StorageError: a file cannot be read.
+    """
+    card = load_card(path)
+    if card.kind not in MODULES:
+        raise _unknown(card, MODULES, "load it with load" if card.kind in KINDS else "")
+    return read_module(arrays_path(path), card)
+
+
+def _unknown(card: RejectorCard, kinds: Mapping[str, Any], hint: str) -> DataError:
+    return DataError(
+        f"the card is of a {card.kind[:80]!r}, which is unknown here",
+        hint=hint or f"save one of {sorted(kinds)}, or update assistlearn",
+    )
+
+
+def _parts(rejector: RejectorBase) -> tuple[dict[str, Any], bytes]:
+    """What a card says of a fitted estimator, and its arrays' file.
+
+    Raises:
+        ConfigError: it is not fitted, of another kind, or cannot be described.
+    """
+    if type(rejector) not in KINDS.values() or not hasattr(rejector, "cost_errors_"):
+        raise ConfigError(
+            f"a {type(rejector).__name__} that is not fitted, or of this kind, cannot be saved",
+            hint=f"fit one of {sorted(KINDS)}; of a MildRejector save its rejector_, of a torch"
+            " module its TorchRejector",
+        )
+    parameters = _parameters(rejector)
+    parts = {
+        "kind": type(rejector).__name__,
+        "agents": _named(rejector.agents_),
+        "features": _feature_names(rejector),
+        "dtype": str(rejector.dtype_),
+        "prices": tuple(rejector.prices_.tolist()),
+        "cost_errors": tuple(map(float, rejector.cost_errors_)),
+        "parameters": parameters,
+    }
+    return parts, file_bytes(rejector._layout(), rejector._state())  # noqa: SLF001
 
 
 def _fill(rejector: RejectorBase, card: RejectorCard) -> None:
@@ -181,6 +248,10 @@ def _plain(value: Any) -> Any:
     return tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
 
 
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, int | float | np.number) else value
+
+
 def _versions() -> dict[str, str]:
     found = {}
     for package in PACKAGES:
@@ -189,91 +260,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:  # run from a folder that was never installed
             found[package] = "unknown"
     return found
-
-
-def _file_bytes(rejector: RejectorBase) -> bytes:
-    layout, state = rejector._layout(), rejector._state()  # noqa: SLF001
-    arrays = {name: np.asarray(array) for name, array in state.items()}
-    found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
-    if found != {name: (shape, np.dtype(dtype)) for name, (shape, dtype) in layout.items()}:
-        raise ConfigError(
-            "the fitted arrays are not those that the parameters give",
-            hint="fit the rejector again: its parameters were changed since",
-        )
-    stored = (arrays[name].astype(_stored(dtype)) for name, (_, dtype) in layout.items())
-    return _header(layout) + b"".join(array.tobytes() for array in stored)
-
-
-def _stored(dtype: npt.DTypeLike) -> np.dtype[Any]:
-    return np.dtype(dtype).newbyteorder("<")  # as safetensors has it
-
-
-def _header(layout: Layout) -> bytes:
-    """The only safetensors header that a file with these arrays may have."""
-    entries, offset = {}, 0
-    for name, (shape, dtype) in layout.items():
-        end = offset + math.prod(shape) * np.dtype(dtype).itemsize
-        entries[name] = {
-            "dtype": SAFETENSORS_TYPES[np.dtype(dtype).name],
-            "shape": [*shape],
-            "data_offsets": [offset, end],
-        }
-        offset = end
-    text = json.dumps(entries, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # safetensors aligns the data to 8 bytes
-    return len(text).to_bytes(8, "little") + text
-
-
-def _arrays(path: Path, layout: Layout, card: RejectorCard) -> State:
-    """The arrays of a file that is what its card says."""
-    header = _header(layout)
-    size = len(header) + sum(
-        math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in layout.values()
-    )
-    data = _read(path, at_most=size)
-    if digest(data) != card.tensors:
-        raise DataError(
-            f"{path.name} hashes to {digest(data)[:16]}, its card says {card.tensors[:16]}",
-            hint="copy both files again, from the same rejector",
-        )
-    if len(data) != size or not data.startswith(header):
-        raise DataError(
-            f"{path.name} does not hold the arrays of the {card.kind} on its card",
-            hint="save the rejector again",
-        )
-    arrays, offset = {}, len(header)
-    for name, (shape, dtype) in layout.items():
-        count = math.prod(shape)
-        values = np.frombuffer(data, _stored(dtype), count, offset).astype(dtype).reshape(shape)
-        if not np.isfinite(values).all():
-            raise DataError(f"{name} holds values that are not finite", hint="fit it again")
-        arrays[name] = values
-        offset += values.nbytes
-    return arrays
-
-
-def _target(path: str | Path) -> Path:
-    target = Path(path)
-    if target.suffix != SUFFIX:
-        raise ConfigError(
-            f"{target.name!r} does not end in {SUFFIX}", hint=f"call it {target.name}{SUFFIX}"
-        )
-    return target
-
-
-def _read(path: Path, *, at_most: int) -> bytes:
-    with disk_errors(f"read {path}"), path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size  # read() would reserve whatever it is asked for
-        if size > at_most:
-            raise DataError(
-                f"{path.name} has {size} bytes, more than the {at_most} that it may have",
-                hint="copy the file again",
-            )
-        return file.read(size)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with disk_errors(f"write {path}"):
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(data)
-        move_durably(Path(file.name), path)

@@ -2,20 +2,22 @@
 
 One row for each example. Columns are known by their names:
 
-    correct:NAME   1 where agent NAME is right, 0 where it is wrong
-    cost:NAME      what an error of agent NAME costs there, any number >= 0
-    price:NAME     what asking agent NAME costs there, if that differs from row to row
-    (any other)    a feature, if it holds numbers
+    correct:NAME     1 where agent NAME is right, 0 where it is wrong
+    cost:NAME        what an error of agent NAME costs there, any number >= 0
+    price:NAME       what asking agent NAME costs there, if that differs from row to row
+    confidence:NAME  a feature: how sure agent NAME is, more being surer
+    (any other)      a feature, if it holds numbers
 
 Every agent has a ``correct:`` or a ``cost:`` column, or both: then the cost counts, and what is
-correct is only reported. The first agent is agent 0, the main model. No message ever shows a value
-of the table: it says column and row, the first row below the header being row 1.
+correct is only reported. The first agent is agent 0, the main model. A confidence threshold is
+among the methods compared where agent 0 has a confidence. No message ever shows a value of the
+table: it says column and row, the first row below the header being row 1.
 
 Letters: n rows, A agents, F features.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +33,7 @@ from assistlearn.tasks.references import did_you_mean
 CORRECT: Final = "correct:"
 COST: Final = "cost:"
 PRICE: Final = "price:"
+CONFIDENCE: Final = "confidence:"
 HALF: Final = 0.5  # of a column's cells: from here on what is no number is taken for a mistake
 
 
@@ -61,6 +64,9 @@ class Outcomes:
     left_out: tuple[str, ...]
     """Columns that hold no numbers, and so are no features."""
 
+    labels: npt.NDArray[Any] | None = None
+    """The right class of each row, where one is named. ``(n,)``."""
+
     def __len__(self) -> int:
         return len(self.errors)
 
@@ -70,18 +76,30 @@ class Outcomes:
         return self.errors + self.prices
 
     @property
+    def confidence_name(self) -> str:
+        """The name of agent 0's confidence, whether or not there is such a feature."""
+        return CONFIDENCE + self.agents[0]
+
+    @property
+    def confidence(self) -> int | None:
+        """Number of the feature that holds agent 0's confidence; None if there is none."""
+        names, wanted = self.feature_names, self.confidence_name
+        return names.index(wanted) if wanted in names else None
+
+    @property
     def fixed_prices(self) -> Floats | None:
         """The price of each agent, ``(A,)``, if it is the same in every row."""
         return self.prices[0] if (self.prices == self.prices[0]).all() else None
 
 
-def read_outcomes(
+def read_outcomes(  # noqa: PLR0913  (what there is to say of a table)
     path: str | Path,
     *,
     features: Sequence[str] | None = None,
     prices: Mapping[str, float] | None = None,
     main: str | None = None,
     group: str | None = None,
+    label: str | None = None,
 ) -> Outcomes:
     """Read a table of outcomes.
 
@@ -91,6 +109,8 @@ def read_outcomes(
         prices: what asking costs, by agent, >= 0; 0 for those that are not named.
         main: the agent that is agent 0; None for the first in the file.
         group: a column of labels to report by. Not a feature unless named as one.
+        label: the column of right classes, for methods that learn to answer themselves. Not a
+            feature unless named as one.
 
     Raises:
         DataError: the file cannot be read, lacks a column, or holds what is no number.
@@ -100,7 +120,8 @@ def read_outcomes(
     columns = read_table(path)
     agents = _agents(columns, path, main)
     errors, correct = _errors(columns, agents, path)
-    names, left_out = _features(columns, path, features, group)
+    _check_confidences(columns, agents)
+    names, left_out = _features(columns, path, features, {group, label})
     return Outcomes(
         agents=agents,
         features=np.stack([_numbers(columns, name, path) for name in names], axis=1),
@@ -110,6 +131,7 @@ def read_outcomes(
         correct=correct,
         groups=None if group is None else column(columns, group, path).astype(str),
         left_out=left_out,
+        labels=None if label is None else _classes(columns, label, path),
     )
 
 
@@ -160,16 +182,23 @@ def _errors(
 
 
 def _features(
-    columns: Mapping[str, Column], path: Path, named: Sequence[str] | None, group: str | None
+    columns: Mapping[str, Column],
+    path: Path,
+    named: Sequence[str] | None,
+    labels: Collection[str | None],
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if named:
         for name in named:
             column(columns, name, path)  # says what was probably meant
         return tuple(dict.fromkeys(named)), ()
     others = [
-        name for name in columns if not name.startswith((CORRECT, COST, PRICE)) and name != group
+        name
+        for name in columns
+        if not name.startswith((CORRECT, COST, PRICE)) and name not in labels
     ]
-    found = tuple(name for name in others if _holds_numbers(columns[name]))
+    found = tuple(
+        name for name in others if name.startswith(CONFIDENCE) or _holds_numbers(columns[name])
+    )
     if not found:
         raise DataError(
             f"{path} has no column of numbers to decide by",
@@ -177,6 +206,16 @@ def _features(
             " confidences or embeddings",
         )
     return found, tuple(name for name in others if name not in found)
+
+
+def _check_confidences(columns: Mapping[str, Column], agents: Sequence[str]) -> None:
+    for column_name in columns:
+        name = column_name.removeprefix(CONFIDENCE)
+        if column_name.startswith(CONFIDENCE) and name not in agents:
+            raise ConfigError(
+                f"there is a confidence of {name!r}, which is no agent",
+                hint=did_you_mean(name, agents),
+            )
 
 
 def _prices(
@@ -221,6 +260,17 @@ def _truth(columns: Mapping[str, Column], name: str, path: Path) -> npt.NDArray[
             hint=f"write 1 for right and 0 for wrong; call the column {COST}NAME if it holds costs",
         )
     return values.astype(np.bool_)
+
+
+def _classes(columns: Mapping[str, Column], name: str, path: Path) -> npt.NDArray[np.str_]:
+    values = column(columns, name, path)
+    gaps = np.array([_is_gap(cell) for cell in values.tolist()])
+    if gaps.any():
+        raise DataError(
+            f"column {name!r} of {path} has no value in row {_first(gaps)}",
+            hint="give the right class of every row",
+        )
+    return values.astype(np.str_)
 
 
 def _not_negative(columns: Mapping[str, Column], name: str, path: Path) -> Floats:
@@ -278,6 +328,11 @@ def _number(cell: Any) -> float | None:
         return float(cell)
     except (TypeError, ValueError):
         return None
+
+
+def _is_gap(cell: Any) -> bool:
+    number = _number(cell)
+    return number is not None and math.isnan(number)
 
 
 def _first(rows: npt.NDArray[np.bool_]) -> int:

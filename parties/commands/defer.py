@@ -13,12 +13,13 @@ COLUMNS: Final = """
 TABLE is a CSV or Parquet file with a row for each example and, for each agent, a column
 
 \b
-  correct:NAME   1 where the agent is right, 0 where it is wrong; or
-  cost:NAME      what its answer costs there, any number >= 0
-  price:NAME     what asking it costs, if that differs from row to row
+  correct:NAME     1 where the agent is right, 0 where it is wrong; or
+  cost:NAME        what its answer costs there, any number >= 0
+  price:NAME       what asking it costs, if that differs from row to row
+  confidence:NAME  a feature: how sure it is, more being surer
 
 The first agent is agent 0, which keeps what is not deferred. All other columns that hold numbers
-are features to decide by.
+are features to decide by. If agent 0 has a confidence, a threshold on it is among the methods.
 """
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -83,7 +84,7 @@ def fit(  # noqa: PLR0913  (one parameter for each option)
     seed: int,
     as_json: bool,
 ) -> None:
-    """Three fifths of the rows to learn, one to choose, one to measure."""
+    """Three fifths of the rows to learn, one to choose, one to measure what both teach."""
     output = Output(as_json=as_json)
     with output.waiting("reading"):
         from assistlearn.deferral.tables import read_outcomes  # noqa: PLC0415
@@ -105,6 +106,11 @@ def fit(  # noqa: PLR0913  (one parameter for each option)
     multiple=True,
     help="Only this loss; again for more.  [default: all]",
 )
+@click.option(
+    "--label",
+    metavar="COLUMN",
+    help="The right class; then one-stage methods, which learn to answer too, are compared.",
+)
 @click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option(
     "--output",
@@ -121,6 +127,7 @@ def report(  # noqa: PLR0913  (one parameter for each option)
     main: str | None,
     group: str | None,
     surrogates: tuple[str, ...],
+    label: str | None,
     seeds: int,
     folder: Path | None,
     as_json: bool,
@@ -131,5 +138,7 @@ def report(  # noqa: PLR0913  (one parameter for each option)
         from assistlearn.deferral.tables import read_outcomes  # noqa: PLC0415
         from parties import deferral  # noqa: PLC0415
 
-        outcomes = read_outcomes(table, features=features, prices=prices, main=main, group=group)
+        outcomes = read_outcomes(
+            table, features=features, prices=prices, main=main, group=group, label=label
+        )
     deferral.compare(outcomes, surrogates=surrogates, seeds=seeds, folder=folder, output=output)

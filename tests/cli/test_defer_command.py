@@ -46,6 +46,11 @@ def run(capsys):
     return run_
 
 
+def unescaped(markdown):
+    """What a reader of the file sees of its names."""
+    return markdown.read_text().replace("\\", "")
+
+
 def test_fit_saves_a_rejector_that_decides_like_the_one_reported(table, tmp_path, run):
     folder = tmp_path / "router"
     code, out, err = run("fit", table, "--price", "large=0.2", "--output", folder)
@@ -94,7 +99,7 @@ def test_report_shows_tables_says_what_they_mean_and_writes_what_is_asked_for(ta
     assert "less than always asking the agent that was best in training" in out
     for name in FILES:
         assert (folder / name).stat().st_size > 0
-    assert "two_stage: rare" in (folder / "report.md").read_text()
+    assert "two_stage: rare" in unescaped(folder / "report.md")
     document = json.loads((folder / "results.json").read_text())
     assert document["seeds"] == [0, 1, 2]
     assert document["summary"]["chosen"]["deferral_loss"]["count"] == 3
@@ -121,9 +126,11 @@ def test_json_is_one_object_a_line_and_nothing_else(table, run):
     events = [json.loads(line) for line in out.splitlines()]
     kinds = [event["event"] for event in events]
     assert (code, err) == (0, "")
-    assert kinds == ["table", *["progress"] * 4, *["method"] * 6, "finished"]
+    assert kinds == ["table", *["progress"] * 3, *["method"] * 6, "finished"]
     assert events[0]["agents"] == ["small", "large"]
-    assert {event["name"] for event in events[5:11]} >= {"chosen", "plug-in", "oracle"}
+    assert {event["name"] for event in events[4:10]} == {
+        "chosen", "two_stage", "plug-in", "best agent", "random as chosen", "oracle",
+    }  # fmt: skip
     assert events[-1]["files"] == []
 
 
@@ -228,3 +235,57 @@ def test_help_explains_the_columns(run):
     assert code == 0
     assert "correct:NAME" in out
     assert "Example: assistlearn defer fit outcomes.csv" in out
+    assert "confidence:NAME" in out
+
+
+def test_a_confidence_and_labels_bring_in_the_methods_that_need_them(tmp_path, run):
+    made = columns()
+    made |= {"confidence:small": 1 / (1 + np.exp(-made["x"])), "class": made["ward"]}
+    path, folder = tmp_path / "outcomes.csv", tmp_path / "out"
+    csv.write_csv(pa.table(made), path)
+    options = ("--surrogate", "two_stage", "--seeds", 2, "--price", "large=0.2")
+
+    code, out, _ = run("report", path, *options, "--label", "class", "--output", folder)
+
+    assert code == 0
+    assert "\nleft out:" not in out
+    assert "take costs up to 1 and the largest is 1.2: one-stage one-vs-all" in out
+    for name in ("confidence threshold", "one-stage cross-entropy", "always own classifier"):
+        assert f"\n{name} " in out
+    assert "| one-stage realizable |" in unescaped(folder / "report.md")
+    document = json.loads((folder / "one_stage_cross_entropy.json").read_text())
+    assert document["summary"]["one-stage cross-entropy"]["deferral_loss"]["count"] == 2
+
+
+def test_methods_that_lack_a_column_are_left_out_in_a_line_each(table, run):
+    _, out, _ = run("report", table, "--surrogate", "two_stage", "--seeds", 1)
+
+    lines = out.splitlines()
+    assert "left out: confidence threshold, as no feature is called confidence:small" in lines
+    assert "left out: one-stage methods, as no --label names the right classes" in lines
+    assert "\nconfidence threshold " not in out
+
+
+def test_chance_is_reported_at_the_budget_of_the_chosen_method(table, run):
+    _, out, _ = run("report", table, "--surrogate", "two_stage", "--seeds", 2, "--json")
+
+    figures = {
+        event["name"]: event
+        for event in map(json.loads, out.splitlines())
+        if event["event"] == "method"
+    }
+    chosen, chance = figures["chosen"], figures["random as chosen"]
+    assert chosen["coverage"] == chance["coverage"]
+    assert chosen["deferral_loss"]["mean"] < chance["deferral_loss"]["mean"]
+    assert "with the same shares" in json.loads(out.splitlines()[-1])["findings"][-1]
+
+
+def test_a_validated_mild_rejector_is_saved_with_its_margins(table, tmp_path, run):
+    options = ("--surrogate", "mild_log", "--price", "large=0.2", "--output", tmp_path / "out")
+    code, out, _ = run("fit", table, *options)
+
+    assert code == 0
+    assert "chosen: mild_log" in out
+    rejector = load(tmp_path / "out" / "rejector.safetensors")
+    assert len(rejector.surrogate_settings["margins"]) == 2
+    assert rejector.prices_.tolist() == [0, 0.2]

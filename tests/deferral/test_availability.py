@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from assistlearn.deferral.availability import Reason, answers
+from assistlearn.deferral.budgets import Threshold, answers_above
 from assistlearn.errors import DataError
 
 SHAPE = (6, 4)
@@ -54,6 +55,15 @@ def test_every_reason_is_told_in_words():
         "small cannot be had, large is next best and answers",
         "neither small nor any other can be had, clinic answers",
     ]
+
+
+def test_what_a_threshold_keeps_is_told_in_words():
+    found = answers_above([[0.5, 0.4]], Threshold(value=0.2))
+
+    assert found.reasons == (Reason.BELOW_THRESHOLD,)
+    assert found.explained(0, ("clinic", "lab")) == (
+        "clinic answers itself, as asking would save too little"
+    )
 
 
 def test_one_mask_serves_all_examples():

@@ -132,6 +132,7 @@ def test_a_calibration_measures_its_threshold_on_other_scores():
     assert found.expected.lower < 0.7 < found.expected.upper
     assert found.deployed.lower < found.expected.lower
     assert found.requests == 10
+    assert found.held_out == 100
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Fitting, choosing and measuring on parts that do not overlap."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,14 +11,19 @@ from assistlearn.deferral.comparison import (
     BEST_AGENT,
     CHOSEN,
     PLUG_IN,
-    RANDOM,
+    THRESHOLD,
+    Fitted,
     choose,
     fit_methods,
     measured_trial,
     methods,
+    one_stage_trials,
+    random_as,
     split_rows,
+    usable_one_stage,
     usable_surrogates,
 )
+from assistlearn.deferral.rejectors import PlugInRejector, Rejector
 from assistlearn.deferral.report import deferral_report
 from assistlearn.deferral.tables import Outcomes
 from assistlearn.errors import ConfigError, DataError
@@ -69,7 +76,7 @@ def test_a_learned_rejector_is_chosen_where_the_features_tell_and_beats_every_ag
     fitted = fit_methods(data, methods(["two_stage"], seed=0), split, told=told.append)
     report = deferral_report(measured_trial(data, fitted, split, seed=0), agents=data.agents)
 
-    assert told == ["two_stage", PLUG_IN, BEST_AGENT, RANDOM]
+    assert told == ["two_stage", PLUG_IN, BEST_AGENT]
     assert choose(fitted).name == "two_stage"
     assert all(each.converged for each in fitted)
     best = report.best_agent.alone.metrics[0].deferral_loss
@@ -97,9 +104,9 @@ def test_rejectors_are_told_prices_that_are_the_same_in_every_row(by_row):
     plug_in = fit_methods(data, methods([], seed=0), split)[0]
 
     assert plug_in.rejector.prices_.tolist() == ([0, 0] if by_row else [0, 0.1])
-    costs = data.costs[split.validation]
-    chosen = plug_in.rejector.decide(data.features[split.validation]).agents
-    assert plug_in.validation_loss == pytest.approx(costs[np.arange(len(costs)), chosen].mean())
+    before = PlugInRejector().fit(data.features[split.train], data.costs[split.train])
+    validation = data.features[split.validation], data.costs[split.validation]
+    assert plug_in.validation_loss == pytest.approx(-before.score(*validation))
 
 
 def test_nothing_is_learned_or_chosen_on_the_test_rows():
@@ -148,3 +155,133 @@ def test_an_unknown_surrogate_is_refused():
         methods(["two_stag"], seed=0)
 
     assert "two_stage" in caught.value.hint
+
+
+def test_every_method_is_fitted_again_on_the_rows_that_chose():
+    data = outcomes()
+    split = split_rows(len(data), 0)
+    both = np.concatenate([split.train, split.validation])
+
+    fitted = fit_methods(data, methods(["two_stage"], seed=0), split)
+
+    again = Rejector(prices=[0, 0.1]).fit(data.features[both], data.errors[both])
+    scores = fitted[0].rejector.decision_function(data.features)
+    assert (scores == again.decision_function(data.features)).all()
+    at_first = Rejector(prices=[0, 0.1]).fit(data.features[split.train], data.errors[split.train])
+    assert (scores != at_first.decision_function(data.features)).any()
+
+
+def test_mild_is_compared_with_validated_margins_and_once_more_by_the_theory_rule():
+    data = outcomes()
+    split = split_rows(len(data), 0)
+    unfitted = methods(["mild_log"], seed=0)
+
+    validated, theory, *_ = fit_methods(data, unfitted, split)
+
+    choice = unfitted["mild_log"].choice_
+    assert (1.0, 1.0) in [trial.margins for trial in choice.trials]
+    assert len(choice.trials) == 6
+    assert validated.rejector.surrogate_settings["margins"] == choice.best.margins
+    assert validated.rejector.prices_.tolist() == [0, 0.1]  # what is saved knows them
+    assert [*validated.rejector.agents_] == ["main", "expert"]
+    assert theory.name == "mild_log (theory rule)"
+    assert theory.rejector.surrogate_settings is None
+
+
+def test_a_threshold_is_compared_where_agent_0_has_a_confidence():
+    plain = outcomes()
+    data = replace(plain, feature_names=("confidence:main", "noise"))
+    split = split_rows(len(data), 0)
+
+    fitted = fit_methods(data, methods([], seed=0, confidence=data.confidence), split)
+
+    assert plain.confidence is None
+    assert THRESHOLD not in methods([], seed=0, confidence=plain.confidence)
+    assert [each.name for each in fitted] == [PLUG_IN, THRESHOLD, BEST_AGENT]
+    threshold = fitted[1]
+    assert abs(float(threshold.rejector.threshold_)) < 0.1  # where the main model begins to err
+    assert choose(fitted) is threshold
+
+
+def test_of_methods_that_do_alike_the_simplest_is_chosen_then_the_first():
+    names = ["two_stage", "mild_log", PLUG_IN, THRESHOLD, BEST_AGENT]
+    tied = [
+        Fitted(name=name, rejector=Rejector(), validation_loss=0.25, converged=True)
+        for name in names
+    ]
+
+    assert choose(tied).name == BEST_AGENT
+    assert choose(tied[:4]).name == THRESHOLD
+    assert choose(tied[:2]).name == "two_stage"
+    better = replace(tied[1], validation_loss=0.2)
+    assert choose([tied[0], better, *tied[2:]]).name == "mild_log"
+
+
+@pytest.mark.parametrize("with_choice", [True, False])
+def test_chance_asks_every_agent_exactly_as_often_as_the_chosen_method(with_choice):
+    data = outcomes(rows=1000)
+    split = split_rows(len(data), 0)
+    fitted = fit_methods(data, methods(["two_stage"], seed=0), split)
+
+    made = measured_trial(data, fitted, split, seed=0, with_choice=with_choice)
+
+    chosen = choose(fitted).name
+    shares, chance = (
+        np.bincount(made.methods[name].agents, minlength=2)
+        for name in (chosen, random_as(CHOSEN if with_choice else chosen))
+    )
+    assert (shares == chance).all()
+    assert shares.min() > 20  # both are asked
+    report = deferral_report(made)
+    by_chance = report.methods[-1].metrics[0]
+    assert by_chance.deferral_loss > report.method(chosen).metrics[0].deferral_loss + 0.1
+    assert abs(by_chance.over_random) < 0.1  # it knows nothing
+
+
+def labelled(*, rows=400, prices=(0.3, 0.1)):
+    """The class follows from the noise feature, where the expert is right."""
+    data = outcomes(rows=rows, prices=prices)
+    return replace(data, labels=np.where(data.features[:, 1] > 0, "yes", "no"))
+
+
+def test_one_stage_methods_are_compared_where_the_table_has_labels():
+    data = labelled(prices=(0.3, 0.0))
+
+    assert not usable_one_stage(outcomes())
+    assert [*usable_one_stage(data)] == [
+        "one-stage cross-entropy",
+        "one-stage one-vs-all",
+        "one-stage realizable",
+    ]
+    dear = replace(data, prices=data.prices + np.array([0, 1.5]))
+    assert [*usable_one_stage(dear)] == ["one-stage cross-entropy", "one-stage realizable"]
+
+
+def test_agent_0_of_a_one_stage_trial_is_its_own_classifier_and_free_to_ask():
+    data = labelled()
+    split = split_rows(len(data), 0)
+
+    trials = one_stage_trials(data, usable_one_stage(data), split, seed=0)
+
+    for name, each in trials.items():
+        made = each.trial
+        assert made.prices[0].tolist() == [0, 0.1]  # not the main model's 0.3
+        assert (made.costs[:, 0] == 1 - made.correct[:, 0]).all()
+        assert (made.costs[:, 1] == data.costs[split.test, 1]).all()
+        assert made.costs[:, 0].mean() < 0.1  # a line separates the classes
+        assert made.methods[name].agents.mean() > 0  # and still the expert is asked
+
+
+def test_one_stage_methods_learn_nothing_from_the_test_rows():
+    data, changed = labelled(prices=(0, 0)), labelled(prices=(0, 0))
+    split = split_rows(len(data), 1)
+    changed.labels[split.test] = "no"
+    changed.errors[split.test] = 1
+
+    first, second = (
+        one_stage_trials(each, usable_one_stage(each), split, seed=1) for each in (data, changed)
+    )
+
+    for name, each in first.items():
+        again = second[name].trial.methods[name]
+        assert (each.trial.methods[name].scores == again.scores).all()

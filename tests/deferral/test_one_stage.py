@@ -186,12 +186,41 @@ def test_at_the_cross_entropys_minimum_the_softmax_is_probabilities_over_their_s
     torch.testing.assert_close(rights_J, torch.tensor([0.6, 0.4]).double(), atol=1e-5, rtol=0)
 
 
-def test_before_the_minimum_the_cross_entropys_estimate_of_an_expert_can_exceed_1():
-    """Why one-vs-all was proposed: its estimates are probabilities wherever training stops."""
-    shares_N = torch.tensor([0.0, 0.0, 0.0, 3.0, 0.0]).softmax(0)
+@pytest.mark.parametrize(("right", "cross_entropy_exceeds"), [(0.95, True), (0.6, False)])
+def test_before_the_minimum_the_cross_entropys_estimate_of_an_expert_can_exceed_1(
+    right, cross_entropy_exceeds
+):
+    """Why one-vs-all was proposed: its estimates are probabilities wherever training stops.
 
-    assert shares_N[3] / (1 - shares_N[3:].sum()) > 1
-    assert 0 < torch.tensor(3.0).sigmoid() < 1
+    Ten equal classes and one expert, trained with long steps that still converge: on its way the
+    estimate p_j / (1 - p_j) of an expert who is nearly always right passes 1; a sigmoid cannot.
+    """
+    labels_X = torch.arange(10).repeat(2)
+    wrong_XJ = torch.tensor([0.0, 1.0], dtype=torch.float64).repeat_interleave(10).unsqueeze(1)
+    chances_X = torch.where(wrong_XJ[:, 0] == 0, right, 1 - right).double() / 10
+
+    def estimates(loss, read):
+        scores_1N = torch.zeros(1, 11, dtype=torch.float64, requires_grad=True)
+        optimizer = torch.optim.SGD([scores_1N], lr=3.0)
+        found = []
+        for _ in range(60):
+            optimizer.zero_grad()
+            (chances_X @ loss(scores_1N.expand(20, 11), labels_X, wrong_XJ)).backward()
+            optimizer.step()
+            found.append(read(scores_1N.detach()[0]))
+        return found
+
+    def ratio(scores_N):
+        share = scores_N.softmax(0)[-1].item()
+        return share / (1 - share)
+
+    by_softmax = estimates(one_stage_cross_entropy, ratio)
+    by_sigmoid = estimates(one_stage_one_vs_all, lambda s: s[-1].sigmoid().item())
+
+    assert by_softmax[-1] == pytest.approx(right, abs=1e-3)
+    assert by_sigmoid[-1] == pytest.approx(right, abs=1e-3)
+    assert (max(by_softmax) > 1) is cross_entropy_exceeds
+    assert max(by_sigmoid) < 1
 
 
 def test_at_one_vs_alls_minimum_each_sigmoid_is_a_probability_of_being_right():

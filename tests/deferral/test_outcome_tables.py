@@ -130,6 +130,7 @@ def test_a_bad_table_is_refused_by_column_and_row_and_never_quoted(table, text, 
         ({"features": ["lenght"]}, DataError, "no column 'lenght'"),
         ({"features": ["note"]}, DataError, "'note' .* no number in row 1"),
         ({"group": "wart"}, DataError, "no column 'wart'"),
+        ({"label": "wart"}, DataError, "no column 'wart'"),
         ({"main": "mian"}, ConfigError, "no agent 'mian'"),
         ({"prices": {"nobody": 1.0}}, ConfigError, "price of 'nobody'"),
         ({"prices": {"main": -1.0}}, ConfigError, "price of 'main' is -1.0"),
@@ -151,3 +152,42 @@ def test_costs_are_finite_and_prices_are_part_of_them(table):
     assert len(found) == 3
     assert (found.costs - found.errors == found.prices).all()
     assert np.isfinite(found.costs).all()
+
+
+def test_the_confidence_of_agent_0_is_a_feature_and_found_by_its_name(table):
+    text = "x,confidence:a,confidence:b,correct:a,correct:b\n1,0.9,0.5,1,0\n3,0.4,0.7,0,1\n"
+
+    found = read_outcomes(table(text))
+
+    assert found.feature_names == ("x", "confidence:a", "confidence:b")
+    assert found.confidence == 1
+    assert read_outcomes(table(text), main="b").confidence == 2
+    chosen = read_outcomes(table(text), features=["x"])
+    assert chosen.confidence is None
+    assert chosen.confidence_name == "confidence:a"
+
+
+def test_a_confidence_of_nobody_and_one_that_is_no_number_are_refused(table):
+    text = "x,confidence:a,correct:a,correct:b\n1,0.9,1,0\n3,0.4,0,1\n"
+
+    with pytest.raises(ConfigError, match="confidence of 'c', which is no agent"):
+        read_outcomes(table(text.replace("confidence:a", "confidence:c")))
+    with pytest.raises(DataError, match=r"'confidence:a' .* no number in row 1"):
+        read_outcomes(table(text.replace("0.9", SECRET).replace("0.4", SECRET)))
+
+
+@pytest.mark.parametrize(("ward", "code"), [("north", "south"), ("4", "7")])
+def test_labels_of_any_kind_are_read_and_no_feature(table, ward, code):
+    text = f"x,ward,correct:a,correct:b\n1,{ward},1,0\n3,{code},0,1\n"
+
+    found = read_outcomes(table(text), label="ward")
+
+    assert found.labels.tolist() == [ward, code]
+    assert found.feature_names == ("x",)
+    assert found.left_out == ()
+    assert read_outcomes(table(text)).labels is None
+
+
+def test_a_row_without_its_right_class_is_refused(table):
+    with pytest.raises(DataError, match=r"column 'ward' .* no value in row 2"):
+        read_outcomes(table("x,ward,correct:a,correct:b\n1,u,1,0\n3,,0,1\n"), label="ward")

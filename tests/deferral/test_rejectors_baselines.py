@@ -1,11 +1,16 @@
 """What learned rejectors are compared with, behind the same methods."""
 
+from itertools import product
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.ensemble import RandomForestRegressor
 
+from assistlearn.deferral.margin_choice import EXPONENTS, theory_margins
+from assistlearn.deferral.margins import mild_hinge, mild_log, mild_ramp
 from assistlearn.deferral.rejectors import (
     ConfidenceThreshold,
     FixedAgent,
@@ -15,6 +20,7 @@ from assistlearn.deferral.rejectors import (
     RandomRejector,
     Rejector,
 )
+from assistlearn.deferral.rejectors.minibatches import held_out_rows
 from assistlearn.errors import ConfigError, DataError
 
 NAMES = ["main", "near", "far"]
@@ -227,3 +233,89 @@ def test_mild_needs_a_loss_that_exists_and_rows_to_choose_by():
         MildRejector(loss="logs").fit(features, costs)
     with pytest.raises(ConfigError, match="validation_fraction is 0"):
         MildRejector(validation_fraction=0).fit(features, costs)
+
+
+def test_the_rejector_inside_knows_agents_prices_and_features_so_that_it_can_be_saved():
+    features, errors = outcomes()
+
+    mild = MildRejector(agents=NAMES, prices={"far": 0.3}, exponents=(0.0,), scales=(1.0,))
+    mild.fit(features, errors)
+
+    assert mild.rejector_.agents_.tolist() == NAMES
+    assert mild.rejector_.prices_.tolist() == [0, 0, 0.3]
+    assert mild.rejector_.score(features, errors) == mild.score(features, errors)
+
+
+PARTS = ((300, (0.8, 0.7, 0.1)), (80, (0.55, 0.1, 0.45)), (40, (0.15, 0.1, 0.9)))
+"""Rows of one kind, and how often each agent is right there: the third is seldom needed."""
+
+
+def finite_problem():
+    """One-hot features, so that linear scores give every rule there is; costs 0 and 1."""
+    kinds = np.repeat(np.arange(3), [rows for rows, _ in PARTS])
+    generator = np.random.default_rng(0)
+    costs = [
+        np.stack([generator.permutation(np.arange(rows) >= round(rows * p)) for p in right], axis=1)
+        for rows, right in PARTS
+    ]
+    return kinds, np.eye(3)[kinds], np.concatenate(costs).astype(float)
+
+
+def own_loss(loss, rejector, features, costs, margins):
+    scores_BA = torch.from_numpy(rejector.decision_function(features))
+    return float(loss(scores_BA, torch.from_numpy(costs), margins=margins, weights="max").mean())
+
+
+@pytest.mark.parametrize(
+    ("name", "loss"), [("log", mild_log), ("hinge", mild_hinge), ("ramp", mild_ramp)]
+)
+def test_each_mild_loss_with_validated_margins_finds_the_best_of_all_27_rules(name, loss):
+    kinds, features, costs = finite_problem()
+    rows = np.arange(len(costs))
+    by_rule = {
+        rule: costs[rows, np.array(rule)[kinds]].mean() for rule in product(range(3), repeat=3)
+    }
+    settings = {"surrogate_settings": {"weights": "max"}, "learning_rate": 0.05, "patience": 40}
+
+    mild = MildRejector(loss=name, rejector=Rejector(**settings), scales=(1.0,))
+    mild.fit(features, costs)
+
+    best = min(by_rule, key=by_rule.get)
+    assert best == (0, 0, 2)
+    assert tuple(mild.predict(np.eye(3))) == best
+    equal, *others = mild.choice_.trials
+    assert equal.margins == (1.0, 1.0, 1.0)
+    assert len(others) == len(EXPONENTS) - 1
+    least = min(trial.loss for trial in mild.choice_.trials)
+    assert mild.choice_.best.loss == least
+    assert (mild.choice_.best == equal) == (equal.loss == least)  # it wins ties, and only these
+    plain = Rejector().fit(features, costs)  # another loss, the same decisions
+    assert (plain.predict(np.eye(3)) == best).all()
+    reached, before = (
+        own_loss(loss, each, features, costs, mild.choice_.best.margins) for each in (mild, plain)
+    )
+    assert reached < before
+
+
+def test_margins_by_the_theory_rule_alone_prefer_the_rare_agent_and_miss_the_best_rule():
+    """Hence validation: of the second kind's 80 rows, each costs .1 more than need be."""
+    _, features, costs = finite_problem()
+    best = Rejector().fit(features, costs)
+
+    rejector = Rejector(surrogate="mild_log", surrogate_settings={"weights": "max"})
+    rejector.fit(features, costs)
+
+    assert tuple(rejector.predict(np.eye(3))) == (0, 2, 2)
+    lost = best.score(features, costs) - rejector.score(features, costs)
+    assert lost == pytest.approx(80 * 0.1 / 420)
+
+
+def test_margin_candidates_follow_the_weights_that_the_loss_has():
+    _, features, costs = finite_problem()
+    rejector = Rejector(surrogate_settings={"weights": "max"})
+
+    mild = MildRejector(rejector=rejector, exponents=(1.0,), scales=(1.0,)).fit(features, costs)
+
+    train, _ = held_out_rows(len(costs), fraction=0.25, seed=0)
+    expected = theory_margins(torch.from_numpy(costs[train]), weights="max", exponent=1.0)
+    assert mild.choice_.trials[1].margins == expected

@@ -26,6 +26,15 @@ class RateInterval:
     upper: float
     confidence: float
 
+    def __post_init__(self) -> None:
+        bounds = (self.rate, self.lower, self.upper)
+        if not (all(0 <= each <= 1 for each in bounds) and self.lower <= self.upper):
+            raise ConfigError(
+                f"a rate of {self.rate} from {self.lower} to {self.upper} is no interval of shares",
+                hint="use the interval that rate_interval or deployed_interval gives",
+            )
+        _check_confidence(self.confidence)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
@@ -37,6 +46,21 @@ class Calibration:
     deployed: RateInterval
     """The share deferred of the next ``requests``."""
     requests: int
+    held_out: int
+    """Examples that both rates were measured on, none of which chose the threshold."""
+
+    def __post_init__(self) -> None:
+        expected, deployed = self.expected, self.deployed
+        deferred = round(expected.rate * self.held_out)
+        _check_counts(deferred, self.held_out)
+        _check_counts(0, self.requests)
+        same = (expected.rate, expected.confidence) == (deployed.rate, deployed.confidence)
+        inside = expected.lower <= expected.rate <= expected.upper
+        if not (same and inside and expected.rate == deferred / self.held_out):
+            raise ConfigError(
+                f"{expected} and {deployed} are not measured on the same {self.held_out} examples",
+                hint="use what calibrate gives",
+            )
 
 
 def calibrate(  # noqa: PLR0913  (two samples, and what is asked of them)
@@ -73,6 +97,7 @@ def calibrate(  # noqa: PLR0913  (two samples, and what is asked of them)
         expected=rate_interval(count, total, confidence=confidence),
         deployed=deployed_interval(count, total, requests=requests, confidence=confidence),
         requests=requests,
+        held_out=total,
     )
 
 

@@ -75,7 +75,8 @@ def threshold_at_rate(
     value, above = float(-values[at]), float(upto[at] - mass[at])
     if value <= floor:
         return Threshold(value=floor)
-    return Threshold(value=value, tie_probability=min(max((rate - above) / mass[at], 0.0), 1.0))
+    probability = (rate - above) / float(mass[at])
+    return Threshold(value=value, tie_probability=min(max(probability, 0.0), 1.0))
 
 
 def checked_rate(rate: float, what: str) -> None:

@@ -15,10 +15,12 @@ from assistlearn.deferral.rejectors.modules import (
     TableRejector,
     TextFeatureRejector,
 )
+from assistlearn.deferral.rejectors.one_stage import OneStageRejector
 from assistlearn.deferral.rejectors.outcomes import costs_from_outcomes
 from assistlearn.deferral.rejectors.plug_in import PlugInRejector
 from assistlearn.deferral.rejectors.rejector import Rejector
 from assistlearn.deferral.rejectors.task import RejectorTask, outcomes_task
+from assistlearn.deferral.rejectors.torch_rejector import TorchRejector
 
 __all__ = [
     "AdamSettings",
@@ -28,6 +30,7 @@ __all__ = [
     "FixedAgent",
     "ImageRejector",
     "MildRejector",
+    "OneStageRejector",
     "Oracle",
     "PlugInRejector",
     "RandomRejector",
@@ -35,6 +38,7 @@ __all__ = [
     "RejectorTask",
     "TableRejector",
     "TextFeatureRejector",
+    "TorchRejector",
     "Training",
     "costs_from_outcomes",
     "cross_fitted_costs",

@@ -76,16 +76,23 @@ class ConfidenceThreshold(RejectorBase):
         return self
 
     def _scores(self, features: Floats) -> Floats:
-        leads = features[:, self.column_] - self.threshold_.astype(features.dtype)
+        leads = self._leads(features)
+        # Float32 scores must not round what is just below the threshold up to a tie.
+        leads = np.where(leads < 0, np.minimum(leads, -np.finfo(np.float32).tiny), leads)
         scores = np.repeat(np.minimum(leads, 0)[:, None] - 1, len(self.agents_), axis=1)
         scores[:, int(self.expert_)] = 0
         scores[:, 0] = leads  # at 0 a tie, which the main model wins
         return scores
 
     def _expected_costs(self, features: Floats) -> Floats:
-        kept = features[:, self.column_] >= self.threshold_.astype(features.dtype)
+        kept = self._leads(features) >= 0
         found: Floats = self.region_costs_[kept.astype(int)].astype(features.dtype)
         return found
+
+    def _leads(self, features: Floats) -> npt.NDArray[np.float64]:
+        """How far confidences are above the threshold, which may lie between two of float32."""
+        confidences: npt.NDArray[np.float64] = features[:, self.column_].astype(np.float64)
+        return confidences - self.threshold_
 
     def _layout(self) -> Layout:
         return {
@@ -109,6 +116,12 @@ class ConfidenceThreshold(RejectorBase):
         )
 
     def _column(self) -> int:
+        whole = isinstance(self.confidence, int | np.integer)
+        if not (whole or isinstance(self.confidence, str)) or isinstance(self.confidence, bool):
+            raise ConfigError(
+                f"confidence is {self.confidence!r}, must be a feature's name or number",
+                hint="name the data frame's column, or count the columns from 0",
+            )
         if isinstance(self.confidence, str):
             names = [*getattr(self, "feature_names_in_", ())]
             if not names:

@@ -20,12 +20,13 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
+from assistlearn.deferral.margins import PAIRWISE
 from assistlearn.deferral.rejectors.arrays import Floats
 from assistlearn.deferral.rejectors.rows import BLOCK_NUMBERS, row_blocks
 from assistlearn.deferral.rejectors.threads import map_blocks, one_thread_each
 from assistlearn.deferral.two_stage import Surrogate
+from assistlearn.errors import DataError
 
-OUT_OF_ITERATIONS: Final = 1  # status of scipy's L-BFGS-B
 ACCELERATOR_NUMBERS: Final = 1 << 27  # in a block: half a GiB of float32 keeps one busy
 LARGEST_LINE_SEARCH: Final = 30  # evaluations in one iteration; scipy's 20 is short in float32
 
@@ -70,6 +71,9 @@ def fit_linear(  # noqa: PLR0913  # what to minimise, and when to stop, by keywo
         max_iterations: of L-BFGS.
         tolerance: stop when no component of the gradient exceeds this share of the largest one
             at the start, so that neither the unit of the costs nor their common part matters.
+
+    Raises:
+        DataError: the objective is not finite at zero.
     """
     rows, width = features_BF.shape
     dtype = np.float32 if features_BF.dtype == torch.float32 else np.float64
@@ -85,6 +89,11 @@ def fit_linear(  # noqa: PLR0913  # what to minimise, and when to stop, by keywo
     start = np.zeros((width + 1) * agents)
     first, slope = evaluate(start)
     scale = float(np.abs(slope).max())
+    if not np.isfinite([first, scale]).all():
+        raise DataError(
+            f"the surrogate of equal scores is {first:g} and its largest slope {scale:g}",
+            hint="divide all costs by the largest, or use float64 features",
+        )
 
     def scaled(point: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         value, gradient = evaluate(point)
@@ -108,7 +117,7 @@ def fit_linear(  # noqa: PLR0913  # what to minimise, and when to stop, by keywo
     return _fit(
         found.x.reshape(width + 1, agents).astype(dtype),
         iterations=int(found.nit),
-        converged=found.status != OUT_OF_ITERATIONS,
+        converged=bool(found.success),
     )
 
 
@@ -149,6 +158,8 @@ def log_loss(features_BF: Tensor, costs_BA: Tensor, weigh: Callable[[Tensor], Te
 
 def any_loss(features_BF: Tensor, costs_BA: Tensor, surrogate: Surrogate) -> Objective:
     """The sum of ``surrogate`` over all examples, by autograd."""
+    agents = costs_BA.shape[1]
+    width = agents**2 if getattr(surrogate, "func", surrogate) in PAIRWISE else agents
 
     def objective(parameters_PA: Tensor) -> tuple[float, Tensor]:
         def part(block: slice) -> tuple[float, Tensor]:
@@ -158,7 +169,7 @@ def any_loss(features_BF: Tensor, costs_BA: Tensor, surrogate: Surrogate) -> Obj
             value = float(losses_b.detach().sum(dtype=torch.float64))
             return value, _slope(features_BF[block], slopes_bA)
 
-        return _sum(part, features_BF, costs_BA)
+        return _sum(part, features_BF, costs_BA, width=width)
 
     return objective
 
@@ -169,11 +180,18 @@ def _slope(features_bF: Tensor, slopes_bA: Tensor) -> Tensor:
 
 
 def _sum(
-    part: Callable[[slice], tuple[float, Tensor]], features_BF: Tensor, costs_BA: Tensor
+    part: Callable[[slice], tuple[float, Tensor]],
+    features_BF: Tensor,
+    costs_BA: Tensor,
+    *,
+    width: int = 0,
 ) -> tuple[float, Tensor]:
-    """Values and gradients of all blocks, added in their order in float64."""
+    """Values and gradients of all blocks, added in their order in float64.
+
+    ``width`` is what ``part`` makes of one example, where that is more than its features.
+    """
     cpu = features_BF.device.type == "cpu"
-    width = max(features_BF.shape[1], costs_BA.shape[1])
+    width = max(features_BF.shape[1], costs_BA.shape[1], width)
     numbers = BLOCK_NUMBERS if cpu else ACCELERATOR_NUMBERS
     blocks = [*row_blocks(len(features_BF), width, numbers=numbers)]
     with one_thread_each() as threads:

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from assistlearn.deferral.arrays import FINITE, array_of
 from assistlearn.deferral.rejectors.agents import (
     AgentNames,
     AgentNumbers,
@@ -26,7 +27,7 @@ from assistlearn.deferral.rejectors.agents import (
 from assistlearn.deferral.rejectors.arrays import Floats, Layout, State
 from assistlearn.deferral.rejectors.decisions import Decisions
 from assistlearn.deferral.rejectors.rows import row_blocks
-from assistlearn.errors import DataError
+from assistlearn.errors import ConfigError, DataError
 
 
 class RejectorBase(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
@@ -72,10 +73,29 @@ class RejectorBase(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships n
         """
         raise NotImplementedError
 
+    def _check_parameters(self) -> None:
+        """Refuse what fitting would refuse, or what is not what it was fitted with.
+
+        Saving and loading ask this of a fitted rejector, and of one that claims to be.
+
+        Raises:
+            ConfigError: so says the message.
+        """
+        given, names = self.agents, self._names()
+        same = given is None or (
+            self.agents_.dtype.kind == "U"
+            and shown_names(fitted_names(given, None, len(names))) == names
+        )
+        if not same or not np.array_equal(self._given_prices(), self.prices_):
+            raise ConfigError(
+                "agents or prices are not those that the rejector was fitted with",
+                hint="fit the rejector again: its parameters were changed since",
+            )
+
     def decision_function(self, X: Any) -> Floats:
         """Scores of the agents; the largest decides. Shape ``(n, A)``."""
         features = self._features(X)
-        scores = np.empty((len(features), len(self.agents_)), dtype=features.dtype)
+        scores = self._empty(features)
         for rows in row_blocks(len(features), self._row_width()):
             scores[rows] = self._scores(features[rows])
         return scores
@@ -87,10 +107,13 @@ class RejectorBase(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships n
         return found
 
     def decide(self, X: Any) -> Decisions:
-        """Who answers each example, why, and what each agent would be expected to cost."""
+        """Who answers each example, why, and what each agent would be expected to cost.
+
+        On a budget, or where agents cannot be had, go on with :meth:`.Decisions.under`:
+        ``decide(X).under(threshold=..., available=...)``.
+        """
         features = self._features(X)
-        scores = np.empty((len(features), len(self.agents_)), dtype=features.dtype)
-        costs = np.empty_like(scores)
+        scores, costs = self._empty(features), self._empty(features)
         for rows in row_blocks(len(features), self._row_width()):
             scores[rows] = self._scores(features[rows])
             costs[rows] = self._expected_costs(features[rows])
@@ -122,15 +145,14 @@ class RejectorBase(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships n
         """Checked features and costs, with prices added; sets the attributes that fitting sets.
 
         Raises:
-            DataError: costs are negative, or there are not as many as agents.
+            DataError: costs are negative, sparse, or not as many as agents; or a value is missing.
             ConfigError: names or prices are not one for each agent.
             ValueError: scikit-learn's own, for what is no array of finite numbers.
         """
         columns = column_names(y)
-        features, costs = validate_data(
-            self,
+        features, costs = self._validated(
             X,
-            y,
+            y=array_of(y) if hasattr(y, "toarray") else y,
             dtype=(np.float64, np.float32),
             multi_output=True,
             y_numeric=True,
@@ -142,9 +164,7 @@ class RejectorBase(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships n
                 hint="give one column for each agent: what its answer costs on each example",
             )
         self.agents_ = fitted_names(self.agents, columns, costs.shape[1])
-        self.prices_ = np.zeros(costs.shape[1])
-        if self.prices is not None:
-            self.prices_ = numbers_by_agent(self.prices, self._names(), what="prices")
+        self.prices_ = self._given_prices()
         self.dtype_ = features.dtype
         return features, self._priced(costs, features.dtype)
 
@@ -156,7 +176,7 @@ class RejectorBase(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships n
                 f"the costs are of {columns}, this rejector was fitted on {[*self._names()]}",
                 hint="give the same columns in the same order",
             )
-        costs = check_array(y, dtype=(np.float64, np.float32))
+        costs = check_array(_array(y), dtype=(np.float64, np.float32))
         if costs.shape != (rows, len(self.agents_)):
             raise DataError(
                 f"the costs have shape {costs.shape}, must be {(rows, len(self.agents_))}",
@@ -175,14 +195,41 @@ class RejectorBase(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships n
 
     def _features(self, X: Any) -> Floats:
         check_is_fitted(self)
-        features: Floats = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
+        features: Floats = self._validated(X, dtype=(np.float64, np.float32), reset=False)
         return features
+
+    def _validated(self, X: Any, **checks: Any) -> Any:
+        """scikit-learn's checks, which know neither tensors nor pandas' sign for a missing value.
+
+        Raises:
+            DataError: a value is missing in a column of one of pandas' own types.
+        """
+        if "y" in checks:
+            checks["y"] = _array(checks["y"])
+        try:
+            return validate_data(self, _array(X), **checks)
+        except TypeError as error:
+            if "NAType" not in str(error):
+                raise
+            raise DataError("a value is missing (pandas.NA)", hint=FINITE) from error
+
+    def _given_prices(self) -> npt.NDArray[np.float64]:
+        if self.prices is None:
+            return np.zeros(len(self.agents_))
+        return numbers_by_agent(self.prices, self._names(), what="prices")
+
+    def _empty(self, features: Floats) -> Floats:
+        """Room for one number of each example and agent, in a type that holds what it computes."""
+        dtype = np.result_type(features.dtype, self.dtype_)
+        return np.empty((len(features), len(self.agents_)), dtype=dtype)
 
     def _choices(self, features: Floats) -> npt.NDArray[np.intp]:
         """Numbers of the agents that answer. Never holds all scores."""
         choices = np.empty(len(features), dtype=np.intp)
         for rows in row_blocks(len(features), self._row_width()):
-            choices[rows] = self._scores(features[rows]).argmax(axis=1)  # lowest index on a tie
+            scores = self._empty(features[rows])
+            scores[:] = self._scores(features[rows])  # in the type that decide has
+            choices[rows] = scores.argmax(axis=1)  # lowest index on a tie
         return choices
 
     def _row_width(self) -> int:
@@ -190,6 +237,12 @@ class RejectorBase(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships n
 
     def _names(self) -> tuple[str, ...]:
         return shown_names(self.agents_)
+
+
+def _array(values: Any) -> Any:
+    """Tensors and masked arrays as arrays; anything else as it is, for scikit-learn to check."""
+    special = hasattr(values, "detach") or isinstance(values, np.ma.MaskedArray)
+    return array_of(values) if special else values
 
 
 def checked_number(value: npt.NDArray[Any], *, count: int, what: str) -> int:

@@ -29,7 +29,8 @@ class MildRejector(RejectorBase):
     """Trains with every candidate's margins, keeps those of the least held-out deferral loss.
 
     Equal margins, the plain loss, are among the candidates. The winner is trained again on all
-    rows. ``rejector_`` is an ordinary :class:`.Rejector`: save that one.
+    rows. ``rejector_`` is an ordinary :class:`.Rejector` with the same agents and prices: save that
+    one.
 
     Args:
         agents: names, the main model's first; see :class:`.Rejector`.
@@ -88,23 +89,31 @@ class MildRejector(RejectorBase):
         candidates: Sequence[tuple[float, ...]] = [(1.0,)]
         if costs.shape[1] > 1:
             candidates = margin_candidates(
-                torch.from_numpy(costs[train]), exponents=self.exponents, scales=self.scales
+                torch.from_numpy(costs[train]),
+                weights=self._kept().get("weights", "sum"),
+                exponents=self.exponents,
+                scales=self.scales,
             )
         self.choice_ = select_margins(candidates, validate)
-        self.rejector_ = self._rejector(self.choice_.best.margins).fit(features, costs)
+        best = self._rejector(self.choice_.best.margins)
+        best.set_params(agents=self.agents, prices=self.prices)
+        self.rejector_ = best.fit(X, y)
         self.cost_errors_ = self.rejector_.cost_errors_
         return self
 
     def _rejector(self, margins: tuple[float, ...]) -> Rejector:
         base = Rejector() if self.rejector is None else clone(self.rejector)
-        kept = dict(base.surrogate_settings or {}) | {"margins": margins}
         found: Rejector = base.set_params(
             agents=None,
             prices=None,
             surrogate=f"mild_{self.loss}",
-            surrogate_settings=kept,
+            surrogate_settings=self._kept() | {"margins": margins},
         )
         return found
+
+    def _kept(self) -> dict[str, Any]:
+        """The loss's settings that stay as they are for all candidates."""
+        return {} if self.rejector is None else dict(self.rejector.surrogate_settings or {})
 
     def _scores(self, features: Floats) -> Floats:
         return self.rejector_._scores(features)  # noqa: SLF001  # checked already

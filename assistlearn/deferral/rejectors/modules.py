@@ -4,20 +4,29 @@ The second input is what the main model can say for itself: logits, or hidden fe
 that sees only a small picture of the input knows less of the main model's doubts than its own
 softmax does.
 
-Letters: B examples, A agents, F features, E numbers of the second input; C, H, W of images.
+Each is described by ``settings``, its constructor's arguments as plain values. Its scores are
+linear in its ``hidden`` numbers, by its ``last`` layer; names and expected costs, and with them
+decisions, come with :class:`.TorchRejector`.
+
+Letters: B examples, A agents, F features, E numbers of the second input; C, H, W of images; N
+numbers that the scores are linear in.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
 from sklearn.feature_extraction.text import HashingVectorizer
 from torch import Tensor, nn
 
-from assistlearn.errors import DataError
+from assistlearn.deferral.rejectors.agents import shortened
+from assistlearn.errors import ConfigError, DataError
 from assistlearn.tasks.models import mlp
 
+MOST_LAYERS: Final = 100  # without the last; deeper ones of this plain kind cannot be trained
+MOST_WEIGHTS: Final = 1 << 30  # 4 GiB of float32
 SMALLEST_IMAGE: Final = 16  # pixels a side: what two 5x5 convolutions with pooling leave 1x1 of
 
 
@@ -27,7 +36,7 @@ class TableRejector(nn.Module):
     Args:
         features: F.
         agents: A.
-        hidden: widths of the hidden layers.
+        hidden: widths of the hidden layers, 100 at most; 2^30 weights in all.
         extra: E, 0 for no second input.
     """
 
@@ -35,12 +44,27 @@ class TableRejector(nn.Module):
         self, features: int, agents: int, *, hidden: Sequence[int] = (64,), extra: int = 0
     ) -> None:
         super().__init__()
+        features, agents, extra = _counts(features=features, agents=agents, extra=extra)
+        widths = checked_widths(hidden, features=features + extra, agents=agents)
+        self.settings: Mapping[str, Any] = {
+            "features": features, "agents": agents, "hidden": widths, "extra": extra,
+        }  # fmt: skip
         self.extra = extra
-        self.layers = mlp((features + extra,), agents, hidden=hidden)
+        self.layers = cast("nn.Sequential", mlp((features + extra,), agents, hidden=widths))
+
+    @property
+    def last(self) -> nn.Module:
+        """The layer that gives the scores."""
+        return self.layers[-1]
+
+    def hidden(self, features_BF: Tensor, extra_BE: Tensor | None = None) -> Tensor:
+        """What the scores are linear in. Shape ``(B, N)``."""
+        numbers_BN: Tensor = self.layers[:-1](_joined(features_BF, extra_BE, self.extra))
+        return numbers_BN
 
     def forward(self, features_BF: Tensor, extra_BE: Tensor | None = None) -> Tensor:
         """Scores. Shape ``(B, A)``."""
-        scores_BA: Tensor = self.layers(_joined(features_BF, extra_BE, self.extra))
+        scores_BA: Tensor = self.last(self.hidden(features_BF, extra_BE))
         return scores_BA
 
 
@@ -58,7 +82,13 @@ class ImageRejector(nn.Module):
 
     def __init__(self, shape: tuple[int, int, int], agents: int, *, extra: int = 0) -> None:
         super().__init__()
-        channels, *sides = shape
+        agents, extra = _counts(agents=agents, extra=extra)
+        sizes = dict(zip(("channels", "height", "width"), shape, strict=True))
+        channels, height, width = _counts(**sizes)
+        self.settings: Mapping[str, Any] = {
+            "shape": (channels, height, width), "agents": agents, "extra": extra,
+        }  # fmt: skip
+        sides = (height, width)
         if min(sides) < SMALLEST_IMAGE:
             raise DataError(
                 f"the images are {sides[0]}x{sides[1]}, must be at least"
@@ -76,11 +106,23 @@ class ImageRejector(nn.Module):
             nn.Flatten(),
         )
         height, width = (((side - 4) // 2 - 4) // 2 for side in sides)
-        self.head = mlp((16 * height * width + extra,), agents, hidden=(120, 84))
+        count = 16 * height * width + extra
+        self.head = cast("nn.Sequential", mlp((count,), agents, hidden=(120, 84)))
+
+    @property
+    def last(self) -> nn.Module:
+        """The layer that gives the scores."""
+        return self.head[-1]
+
+    def hidden(self, images_BCHW: Tensor, extra_BE: Tensor | None = None) -> Tensor:
+        """What the scores are linear in. Shape ``(B, N)``."""
+        joined_BF = _joined(self.body(images_BCHW), extra_BE, self.extra)
+        numbers_BN: Tensor = self.head[:-1](joined_BF)
+        return numbers_BN
 
     def forward(self, images_BCHW: Tensor, extra_BE: Tensor | None = None) -> Tensor:
         """Scores. Shape ``(B, A)``."""
-        scores_BA: Tensor = self.head(_joined(self.body(images_BCHW), extra_BE, self.extra))
+        scores_BA: Tensor = self.last(self.hidden(images_BCHW, extra_BE))
         return scores_BA
 
 
@@ -97,6 +139,12 @@ class TextFeatureRejector(nn.Module):
 
     def __init__(self, agents: int, *, buckets: int = 4096, extra: int = 0, words: int = 1) -> None:
         super().__init__()
+        agents, buckets, extra, words = _counts(
+            agents=agents, buckets=buckets, extra=extra, words=words
+        )
+        self.settings: Mapping[str, Any] = {
+            "agents": agents, "buckets": buckets, "extra": extra, "words": words,
+        }  # fmt: skip
         self.extra = extra
         self._hashing = HashingVectorizer(
             n_features=buckets, ngram_range=(1, words), dtype=np.float32
@@ -109,10 +157,61 @@ class TextFeatureRejector(nn.Module):
         """Signed counts of words by bucket, each row of length 1. Shape ``(B, buckets)``."""
         return torch.from_numpy(self._hashing.transform(texts).toarray())
 
+    @property
+    def last(self) -> nn.Module:
+        """The layer that gives the scores."""
+        return self.layer
+
+    def hidden(self, features_BF: Tensor, extra_BE: Tensor | None = None) -> Tensor:
+        """What the scores are linear in: all that it is given. Shape ``(B, N)``."""
+        return _joined(features_BF, extra_BE, self.extra)
+
     def forward(self, features_BF: Tensor, extra_BE: Tensor | None = None) -> Tensor:
         """Scores. Shape ``(B, A)``."""
-        scores_BA: Tensor = self.layer(_joined(features_BF, extra_BE, self.extra))
+        scores_BA: Tensor = self.last(self.hidden(features_BF, extra_BE))
         return scores_BA
+
+
+def checked_widths(hidden: Any, *, features: int, agents: int) -> tuple[int, ...]:
+    """Widths of hidden layers as plain numbers, before anything of their size is made.
+
+    Raises:
+        ConfigError: they are not whole numbers above 0, or too many, or too large.
+    """
+    try:
+        widths = tuple(hidden)
+    except TypeError:
+        widths = (None,)
+    whole = [isinstance(each, int | np.integer) and not isinstance(each, bool) for each in widths]
+    if isinstance(hidden, str) or not all(whole) or not all(each > 0 for each in widths):
+        raise ConfigError(
+            f"hidden is {shortened(hidden)}, must be whole numbers above 0",
+            hint="set it to (32,) for one layer, or to () for linear scores",
+        )
+    widths = tuple(map(int, widths))
+    weights = sum(width * out for width, out in pairwise((features, *widths, agents)))
+    if len(widths) > MOST_LAYERS or (widths and weights > MOST_WEIGHTS):
+        raise ConfigError(
+            f"hidden is {shortened(hidden)}: {len(widths)} layers with {weights:.3g} weights",
+            hint=f"use at most {MOST_LAYERS} layers and {MOST_WEIGHTS:,} weights",
+        )
+    return widths
+
+
+def _counts(**given: int) -> tuple[int, ...]:
+    """Sizes as plain numbers.
+
+    Raises:
+        ConfigError: one is no whole number above 0; ``extra`` may be 0.
+    """
+    for name, value in given.items():
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not whole or value < (name != "extra"):
+            raise ConfigError(
+                f"{name} is {value!r}, must be a whole number",
+                hint="count from 1; a second input may have none",
+            )
+    return tuple(map(int, given.values()))
 
 
 def _joined(features_BF: Tensor, extra_BE: Tensor | None, width: int) -> Tensor:

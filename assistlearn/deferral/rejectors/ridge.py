@@ -18,6 +18,10 @@ from assistlearn.deferral.rejectors.rows import row_blocks
 ROUNDING: Final = 1e-12  # eigenvalues below this share of the largest are none
 BY_AGENT: Final = ("intercepts", "lowest", "highest")
 
+# Share of the rows' freedom that a fit must leave: below it the error left says little, as the fit
+# follows each row. The strongest penalty is tried all the same.
+FREE: Final = 0.2
+
 # Penalties tried, as factors of the features' mean variance: next to none up to "only the mean".
 PENALTIES: Final = 10.0 ** np.arange(-6, 3)
 
@@ -67,7 +71,8 @@ def fit_costs(features: Floats, costs: Floats) -> tuple[CostEstimate, Floats]:
 
     One pass over the rows for the second moments, then everything is of size F. The error that
     generalised cross-validation gives stands in for leaving each row out in turn (Golub, Heath,
-    Wahba 1979); it is too low if the features themselves were fitted to the same costs.
+    Wahba 1979); it is too low if the features themselves were fitted to the same costs, and breaks
+    down where features outnumber or nearly equal the rows, so weak penalties are left out there.
 
     Args:
         features: shape ``(B, F)``, at least two rows.
@@ -101,7 +106,9 @@ def fit_costs(features: Floats, costs: Floats) -> tuple[CostEstimate, Floats]:
     unsaid = (variances / rows - said.sum(axis=0)).clip(min=0)
     squared = ((1 - kept) ** 2) @ said + unsaid  # (P, A)
     left = 1 - freedom / rows
-    scores = np.where(left[:, None] > 0, squared / np.maximum(left, 1e-9)[:, None] ** 2, np.inf)
+    tried = left > FREE
+    tried[-1] = True
+    scores = np.where(tried[:, None], squared / np.maximum(left, 1e-9)[:, None] ** 2, np.inf)
     best = len(PENALTIES) - 1 - scores[::-1].argmin(axis=0)  # the largest of equals
     agents = np.arange(costs.shape[1])
     chosen = penalties[best, 0]  # (A,)

@@ -8,9 +8,10 @@ Letters: B examples, A agents.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -27,6 +28,7 @@ from assistlearn.tasks.splits import Share, share_indices
 from assistlearn.training.devices import autocast, choose_device
 
 EVALUATION_BATCH: Final = 4096
+EVALUATION_NUMBERS: Final = 1 << 22  # of all pairs of agents in one such batch
 FITTED_TO_COSTS: Final = frozenset({"class_balanced", "ldam", "logit_adjusted"})
 
 
@@ -84,6 +86,8 @@ class RejectorTask:
         self._optimizer = optimizer
         self._optimizer_settings = dict(optimizer_settings or {})
         make_optimizer(optimizer, [nn.Parameter(torch.zeros(1))], self._optimizer_settings)
+        if batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size}, must be >= 1", hint="set it to 64")
         self._epochs = ShuffledEpochs(count=len(costs_BA), batch_size=batch_size, seed=seed)
 
     def build_model(self) -> nn.Module:
@@ -137,8 +141,9 @@ class RejectorTask:
         self, model: nn.Module, data: tuple[tuple[Tensor, ...], Tensor]
     ) -> Iterator[tuple[Tensor, Tensor]]:
         inputs, costs_BA = data
-        for start in range(0, len(costs_BA), EVALUATION_BATCH):
-            rows = slice(start, start + EVALUATION_BATCH)
+        size = min(EVALUATION_BATCH, max(EVALUATION_NUMBERS // costs_BA.shape[1] ** 2, 64))
+        for start in range(0, len(costs_BA), size):
+            rows = slice(start, start + size)
             yield self._scores(model, [each[rows] for each in inputs]), costs_BA[rows]
 
     def _scores(self, model: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
@@ -149,7 +154,14 @@ class RejectorTask:
     def _on_device(
         self, features: Tensor | Sequence[Tensor], costs_BA: Tensor
     ) -> tuple[tuple[Tensor, ...], Tensor]:
-        inputs = (features,) if isinstance(features, Tensor) else tuple(features)
+        several = isinstance(features, list | tuple)
+        inputs = tuple(features) if several else (cast("Tensor", features),)
+        for each in (*inputs, costs_BA):
+            if not isinstance(each, Tensor):
+                raise DataError(
+                    f"features or costs are a {type(each).__name__}, must be tensors",
+                    hint="make them with torch.from_numpy(...).float()",
+                )
         lengths = [len(each) for each in inputs]
         if not len(costs_BA) or set(lengths) != {len(costs_BA)}:
             raise DataError(
@@ -216,8 +228,8 @@ def outcomes_task(  # noqa: PLR0913  # settings of a file, by keyword
                 f" {len(agents)} agents",
                 hint="save features as (N, F) and costs as (N, A)",
             )
-        x -= np.asarray(mean, np.float32)
-        x /= np.asarray(std, np.float32)
+        x -= _scale("mean", mean, x.shape[1])
+        x /= _scale("std", std, x.shape[1])
         if not (np.isfinite(x).all() and np.isfinite(y).all() and (y >= 0).all()):
             raise DataError(
                 f"{path} holds values that are not finite, or costs below 0",
@@ -256,6 +268,21 @@ def outcomes_task(  # noqa: PLR0913  # settings of a file, by keyword
             },
         ),
     )
+
+
+def _scale(what: str, given: float | Sequence[float], features: int) -> npt.NDArray[np.float32]:
+    values = np.asarray(given, np.float32)
+    if values.shape not in {(), (features,)}:
+        raise ConfigError(
+            f"{what} has shape {values.shape}, for {features} features",
+            hint="give one number, or one for each feature",
+        )
+    if not np.isfinite(values).all() or (what == "std" and not (values > 0).all()):
+        raise ConfigError(
+            f"{what} is {values.tolist()}, must be finite{', and above 0' * (what == 'std')}",
+            hint="take it from training features; 1 for a feature that is constant",
+        )
+    return values
 
 
 def _alike(surrogate: str | Surrogate, given: Mapping[str, Any], costs_BA: Tensor) -> Surrogate:
