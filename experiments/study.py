@@ -3,10 +3,11 @@
 import io
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import click
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -20,6 +21,7 @@ from parties.version import made_with
 
 RESULTS: Final = Path(__file__).parent / "results"
 DPI: Final = 130
+PATHS: Final = frozenset({"--data", "--cache", "--output"})
 COLOURS: Final = 128  # in a figure's file, which is a third as large as with all of them
 
 
@@ -54,13 +56,34 @@ def write_results(path: Path, *, module: str, findings: Mapping[str, Any]) -> No
         StorageError: the file cannot be written.
     """
     document = {
-        "command": " ".join(["python -m", module, *sys.argv[1:]]),
+        "command": " ".join(["python -m", module, *without_paths(sys.argv[1:])]),
         "made_with": made_with(),
         **findings,
     }
     with disk_errors(f"write {path}"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(json_safe(document), indent=1) + "\n", encoding="utf-8")
+
+
+def without_paths(arguments: Sequence[str]) -> list[str]:
+    """A command's arguments as others would give them, with no folder of this machine.
+
+    ``--data`` has the value DATA, also where an environment variable named the folder; ``--cache``
+    and ``--output`` change no figure and are left out.
+    """
+    words: list[str] = []
+    context = click.get_current_context(silent=True)
+    needs_data = context is not None and "data" in context.params
+    rest = iter(arguments)
+    for each in rest:
+        option, equals, _ = each.partition("=")
+        if option not in PATHS:
+            words.append(each)
+            continue
+        if not equals:
+            next(rest, None)
+        needs_data = needs_data or option == "--data"
+    return ["--data", "DATA", *words] if needs_data else words
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -11,7 +11,7 @@ import json
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,11 +39,15 @@ EQUAL: Final = "equal margins"
 
 MILD: Final = "MILD, validated"
 GAP: Final = "gap weights"
+HINGE: Final = "MILD hinge, validated"
+RAMP: Final = "MILD ramp, validated"
 PAIRS: Final[Mapping[str, str]] = {
     MILD: EQUAL,
     "MILD, theory rule": EQUAL,
     "MILD, normalised": EQUAL,
     "MILD, gap weights": GAP,
+    HINGE: "hinge, equal margins",
+    RAMP: "ramp, equal margins",
 }
 """The variants of the reconstruction, and what each is with equal margins."""
 
@@ -51,6 +55,10 @@ RANDOM: Final = "random, same shares"
 BEST_AGENT: Final = "best agent"
 DECAYS: Final = (0.03, 1.0, 30.0)
 ITERATIONS: Final = 100
+FEW_EXPONENTS: Final = (0.0, -1 / 2, 1 / 3, THEORY_EXPONENT)
+"""Of hinge and ramp, whose fits take longer."""
+
+EPOCHS: Final = 40  # of hinge and ramp, at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,6 +77,9 @@ class Lesson:
     test_prices: Floats
     """What of the test rows' costs is paid for asking. ``(B, A)``."""
     test_correct: Bools | None = None
+    labels: Ints | None = None
+    """Right classes of the training rows, where there are any: for one-stage methods. ``(B,)``."""
+    test_labels: Ints | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +127,36 @@ def candidates(*, decays: Sequence[float] = DECAYS) -> dict[str, Candidate]:
     }  # fmt: skip
 
 
+def kinked_candidates(*, decays: Sequence[float] = DECAYS) -> dict[str, Candidate]:
+    """The reconstruction's hinge and ramp, whose kinks stop L-BFGS: by Adam, as the library does.
+
+    They start from the plain two-stage log loss, and the epoch with the least deferral loss on a
+    tenth of the rows is kept, which may be the start. Without that early stop a hinge of more than
+    two agents drifts to equal scores wherever no agent has half of the weight; these rows show it.
+    """
+
+    def linear(loss: str, *exponents: float, held_out: float = 0.1) -> Candidate:
+        return Candidate(
+            rejector=Rejector(
+                surrogate=f"mild_{loss}", solver="adam", max_iter=EPOCHS,
+                validation_fraction=held_out,
+            ),
+            grid={
+                "surrogate_settings": [{"exponent": each} for each in exponents],
+                "weight_decay": decays,
+            },
+        )  # fmt: skip
+
+    return {
+        HINGE: linear("hinge", *FEW_EXPONENTS),
+        RAMP: linear("ramp", *FEW_EXPONENTS),
+        PAIRS[HINGE]: linear("hinge", 0.0),
+        PAIRS[RAMP]: linear("ramp", 0.0),
+        "hinge, no early stop": linear("hinge", 0.0, held_out=0.0),
+        "ramp, no early stop": linear("ramp", 0.0, held_out=0.0),
+    }
+
+
 def fitted(candidate: Candidate, lesson: Lesson) -> tuple[RejectorBase, dict[str, Any]]:
     """The candidate at its best settings, fitted on all training rows, and these settings."""
     features, costs = lesson.features[:, candidate.first :], lesson.costs
@@ -142,7 +183,7 @@ class Decided:
 
 
 def decided(
-    lesson: Lesson, unfitted: Mapping[str, Candidate], *, seed: int, random_as: str
+    lesson: Lesson, unfitted: Mapping[str, Candidate], *, seed: int, random_as: str | None
 ) -> Decided:
     """Fit all candidates and let them decide the test rows, beside the best agent and chance.
 
@@ -150,18 +191,20 @@ def decided(
         lesson: training and test rows.
         unfitted: the candidates, by name.
         seed: which run this is; also of the draws.
-        random_as: the candidate whose shares are dealt out at random for comparison.
+        random_as: the candidate whose shares are dealt out at random for comparison; None for
+            neither that nor the best agent.
     """
     made: dict[str, Any] = {}
     settings: dict[str, Any] = {}
     for name, candidate in unfitted.items():
         rejector, settings[name] = fitted(candidate, lesson)
         made[name] = rejector.decide(lesson.test_features[:, candidate.first :])
-    shares = made[random_as].shares
-    for name, rejector in {
-        BEST_AGENT: FixedAgent(),
-        RANDOM: RandomRejector(shares=shares.tolist(), random_state=seed),
-    }.items():
+    baselines: dict[str, RejectorBase] = {}
+    if random_as is not None:
+        shares = made[random_as].shares.tolist()
+        baselines[BEST_AGENT] = FixedAgent()
+        baselines[RANDOM] = RandomRejector(shares=shares, random_state=seed)
+    for name, rejector in baselines.items():
         rejector.fit(lesson.features, lesson.costs)
         # Constants and lotteries have scores that rank nothing, and so no curve.
         made[name] = rejector.decide(lesson.test_features).agents
@@ -173,6 +216,20 @@ def decided(
         seed=seed,
     )
     return Decided(trial=measured, settings=settings)
+
+
+def joined(first: Decided, *others: Decided) -> Decided:
+    """Methods that were measured apart, on the same test rows of the same seed, as one trial."""
+    for each in others:
+        assert np.array_equal(each.trial.costs, first.trial.costs)  # the same rows and agents
+    every = (first, *others)
+    return Decided(
+        trial=replace(
+            first.trial,
+            methods={name: each for one in every for name, each in one.trial.methods.items()},
+        ),
+        settings={name: each for one in every for name, each in one.settings.items()},
+    )
 
 
 def kept(folder: Path, name: str, make: Callable[[], Decided]) -> Decided:

@@ -1,14 +1,11 @@
-"""Three detectors of growing size on images of blood cells, and what each answers there.
+"""Three detectors of growing size, and what each answers about images that it never saw.
 
-BCCD: 364 images of blood smears with boxes of red cells, white cells and platelets (MIT licence,
-Shenggan/BCCD_Dataset). Detectors are torchvision's Faster R-CNN with small backbones of our own,
-trained from nothing on the source's training images. They never see its validation and test images,
-on which deferral is learned and measured.
+Detectors are torchvision's Faster R-CNN with small backbones of our own, trained from nothing on
+the training images (``detection_images.py``).
 
 Letters: B images, D detections of an image.
 """
 
-import io
 import time
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
@@ -17,9 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.detection import FasterRCNN
@@ -28,14 +23,18 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.ops import MultiScaleRoIAlign
 
 from assistlearn.checkpoints.durable import disk_errors
-from assistlearn.deferral.arrays import Bools, Floats
+from assistlearn.deferral.arrays import Floats
 from assistlearn.randomness import derive_seed
+from experiments.deferral.detection_images import (
+    BLOOD_CELLS,
+    HEIGHT,
+    WIDTH,
+    Images,
+    Subject,
+)
 from experiments.deferral.detection_metrics import Boxes
+from experiments.deferral.devices import CPU
 
-FILE: Final = Path("det_bccd", "det_bccd.parquet")
-CLASSES: Final = ("RBC", "WBC", "Platelets")
-WIDTH, HEIGHT = 320, 240  # pixels, half the source's
-ANCHORS: Final = (0.062, 0.16, 0.31)  # platelet, red and white cell, in image widths
 EPOCHS: Final = 20
 BATCH: Final = 8
 LEARNING_RATE: Final = 2e-3
@@ -66,17 +65,6 @@ SIZES: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Images:
-    """All images."""
-
-    pixels: Tensor
-    """From 0 to 255. Shape ``(B, 3, HEIGHT, WIDTH)``."""
-    truth: tuple[Boxes, ...]
-    train: Bools
-    """Whether detectors may see it. Shape ``(B,)``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Answers:
     """What one detector finds on all images that it was not trained on, in their order."""
 
@@ -89,34 +77,7 @@ class Answers:
     """Of one core, for training."""
 
 
-def blood_cells(data: Path) -> Images:
-    """Read BCCD from the folder of data sets.
-
-    Raises:
-        StorageError: the file cannot be read.
-    """
-    with disk_errors(f"read {data / FILE}"):
-        rows = pq.read_table(data / FILE).to_pylist()
-    pixels, truth = [], []
-    for row in rows:
-        image = Image.open(io.BytesIO(row["image_jpeg"])).convert("RGB")
-        small = image.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
-        pixels.append(torch.from_numpy(np.array(small)).permute(2, 0, 1))
-        shrink = np.array([WIDTH / row["width"], HEIGHT / row["height"]] * 2)
-        truth.append(
-            Boxes(
-                corners=np.array(row["boxes_xyxy"], dtype=np.float64) * shrink,
-                classes=np.array([CLASSES.index(each) for each in row["labels"]]),
-            )
-        )
-    return Images(
-        pixels=torch.stack(pixels),
-        truth=tuple(truth),
-        train=np.array([row["split"] == "train" for row in rows]),
-    )
-
-
-def build(size: Size) -> FasterRCNN:
+def build(size: Size, subject: Subject = BLOOD_CELLS) -> FasterRCNN:
     """A detector with random weights."""
     widths = (3, *(size.channels * factor for factor in (1, 2, 4)))
     last = widths[-1]
@@ -126,13 +87,14 @@ def build(size: Size) -> FasterRCNN:
     )
     backbone.out_channels = last  # type: ignore[assignment]  # where torchvision looks for it
     width = size.height * WIDTH / HEIGHT
+    anchors = tuple(width * each for each in subject.anchors)
     cells = 5  # a side, that a region is pooled to
     return FasterRCNN(
         backbone,
         min_size=size.height,
         max_size=round(width),
         size_divisible=8,
-        rpn_anchor_generator=AnchorGenerator((tuple(width * each for each in ANCHORS),), ((1.0,),)),
+        rpn_anchor_generator=AnchorGenerator((anchors,), (subject.ratios,)),
         rpn_pre_nms_top_n_train=300,
         rpn_pre_nms_top_n_test=300,
         rpn_post_nms_top_n_train=150,
@@ -140,19 +102,23 @@ def build(size: Size) -> FasterRCNN:
         rpn_batch_size_per_image=64,
         box_roi_pool=MultiScaleRoIAlign(["0"], cells, 2),
         box_head=TwoMLPHead(last * cells * cells, size.hidden),
-        box_predictor=FastRCNNPredictor(size.hidden, len(CLASSES) + 1),  # and no object at all
+        box_predictor=FastRCNNPredictor(
+            size.hidden, len(subject.classes) + 1
+        ),  # and no object at all
         box_batch_size_per_image=64,
         box_detections_per_img=50,
     )
 
 
-def trained(size: Size, images: Images, *, epochs: int, seed: int) -> FasterRCNN:
+def trained(
+    size: Size, images: Images, *, epochs: int, seed: int, device: torch.device = CPU
+) -> FasterRCNN:
     """A detector trained on the training images and their mirror images."""
     rows = torch.from_numpy(np.flatnonzero(images.train))
     generator = torch.Generator().manual_seed(derive_seed(seed, size.name, "batches"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, size.name))
-        detector = build(size).train()
+        detector = build(size, images.subject).to(device).train()
         optimizer = torch.optim.AdamW(detector.parameters(), LEARNING_RATE, weight_decay=1e-3)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
@@ -163,10 +129,12 @@ def trained(size: Size, images: Images, *, epochs: int, seed: int) -> FasterRCNN
         for _ in range(epochs):
             order = rows[torch.randperm(len(rows), generator=generator)]
             for batch in torch.split(order, BATCH):
-                pictures, targets = zip(
-                    *(_mirrored(images, row, generator) for row in batch.tolist()), strict=True
-                )
-                loss = torch.stack([*detector([*pictures], [*targets]).values()]).sum()
+                shown = [_mirrored(images, row, generator) for row in batch.tolist()]
+                pictures = [picture.to(device) for picture, _ in shown]
+                targets = [
+                    {name: part.to(device) for name, part in target.items()} for _, target in shown
+                ]
+                loss = torch.stack([*detector(pictures, targets).values()]).sum()
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(detector.parameters(), 5.0)
@@ -179,10 +147,16 @@ def trained(size: Size, images: Images, *, epochs: int, seed: int) -> FasterRCNN
 def answers(detector: FasterRCNN, images: Images, *, seconds: float) -> Answers:
     """What it finds on the images that it was not trained on."""
     unseen = images.pixels[torch.from_numpy(~images.train)]
-    found = [detector([picture / 255])[0] for picture in unseen]
+    device = next(detector.parameters()).device
+
+    def asked(picture: Tensor) -> dict[str, Tensor]:
+        (answer,) = detector([picture.to(device) / 255])
+        return {name: part.cpu() for name, part in answer.items()}
+
+    found = [asked(picture) for picture in unseen]
     with FlopCounterMode(display=False) as counter:
         for picture in unseen[:COUNTED]:
-            detector([picture / 255])
+            asked(picture)
     return Answers(
         boxes=tuple(
             Boxes(corners=each["boxes"].double().numpy(), classes=each["labels"].numpy() - 1)
@@ -194,18 +168,27 @@ def answers(detector: FasterRCNN, images: Images, *, seconds: float) -> Answers:
     )
 
 
-def kept_answers(folder: Path, size: Size, images: Images, *, epochs: int, seed: int) -> Answers:
+def kept_answers(  # noqa: PLR0913  # a detector and how it is trained
+    folder: Path,
+    size: Size,
+    images: Images,
+    *,
+    epochs: int,
+    seed: int,
+    device: torch.device = CPU,
+) -> Answers:
     """The answers of one detector, from a file in ``folder`` if it is there.
 
     Raises:
         StorageError: the file cannot be read or written.
     """
     name = "-".join(map(str, astuple(size))).replace(" ", "")
-    path = folder / f"defer_detection-{name}-{epochs}-{seed}.npz"
+    other = "" if images.subject == BLOOD_CELLS else f"{images.subject.name.replace(' ', '')}-"
+    path = folder / f"defer_detection-{other}{name}-{epochs}-{seed}.npz"
 
     def make() -> Answers:
         start = time.process_time()
-        detector = trained(size, images, epochs=epochs, seed=seed)
+        detector = trained(size, images, epochs=epochs, seed=seed, device=device)
         return answers(detector, images, seconds=time.process_time() - start)
 
     if not path.exists():
@@ -254,14 +237,14 @@ def _convolution(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
 def _mirrored(
     images: Images, row: int, generator: torch.Generator
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """An image and its boxes, mirrored or not in either direction: cells know no up and down."""
+    """An image and its boxes, mirrored or not; in both directions where there is no up and down."""
     picture = images.pixels[row] / 255
     corners = torch.from_numpy(images.truth[row].corners).float()
     across, along = torch.rand(2, generator=generator) < HALF
     if across:
         picture = picture.flip(2)
         corners[:, [0, 2]] = WIDTH - corners[:, [2, 0]]
-    if along:
+    if along and not images.subject.upright:
         picture = picture.flip(1)
         corners[:, [1, 3]] = HEIGHT - corners[:, [3, 1]]
     labels = torch.from_numpy(images.truth[row].classes) + 1  # 0 is no object

@@ -72,7 +72,7 @@ def _precision(axis: Axes, points: Sequence[Point]) -> None:
         means = [100 * each.precision(name).mean for each in points]
         axis.plot(at, means, color=colour, linestyle=style, label=name)
     paper = [PUBLISHED[each.price][0] if each.price in PUBLISHED else np.nan for each in points]
-    axis.plot(at, paper, color=INK, marker="x", linestyle="none", label="paper (other images)")
+    axis.plot(at, paper, color=INK, marker="x", linestyle="none", label="paper")
     alone = [100 * points[0].precision(name).mean for name in AGENTS]
     for height in alone:
         axis.axhline(height, color="#BBBBBB", linewidth=0.8, zorder=0)

@@ -1,6 +1,6 @@
 """What ``defer_detection`` compares at each price, and what comes of it on the held-out images.
 
-Rejectors see what the model found, not the image: 127 images teach a network nothing.
+Rejectors see what the model found, not the image: BCCD's 127 images teach a network nothing.
 """
 
 import warnings
@@ -34,15 +34,10 @@ from assistlearn.deferral.report import (
     trial,
 )
 from experiments.deferral.common import BEST_AGENT, DECAYS, ITERATIONS, RANDOM, Candidate
-from experiments.deferral.detection_agents import (
-    CLASSES,
-    SIZES,
-    Answers,
-    Images,
-    blood_cells,
-    kept_answers,
-)
+from experiments.deferral.detection_agents import SIZES, Answers, kept_answers
+from experiments.deferral.detection_images import Images
 from experiments.deferral.detection_metrics import JudgedImage, judge, mean_average_precision
+from experiments.deferral.devices import CPU
 
 NAME: Final = "defer_detection"
 AGENTS: Final = tuple(size.name for size in SIZES)
@@ -148,7 +143,7 @@ def held(images: Images, answers: Sequence[Answers]) -> Held:
     rows = np.flatnonzero(~images.train)
     judged = tuple(
         tuple(
-            judge(boxes, scores, images.truth[row], classes=len(CLASSES))
+            judge(boxes, scores, images.truth[row], classes=len(images.subject.classes))
             for row, boxes, scores in zip(rows, each.boxes, each.scores, strict=True)
         )
         for each in answers
@@ -174,7 +169,7 @@ def described(images: Images, answers: Answers) -> Floats:
     found = []
     for boxes, scores in zip(answers.boxes, answers.scores, strict=True):
         row = [scores.sum() / max(len(scores), 1)]
-        for number in range(len(CLASSES)):
+        for number in range(len(images.subject.classes)):
             mine = scores[boxes.classes == number]
             row += [mine.sum(), mine.max(initial=0)]
         found.append(row)
@@ -241,16 +236,22 @@ def point(
     )
 
 
-def by_seed(
-    data: Path, cache: Path, *, seeds: int, epochs: int, told: Callable[[str], None]
+def by_seed(  # noqa: PLR0913  # what is trained, where, and who is told
+    images: Images,
+    cache: Path,
+    *,
+    seeds: int,
+    epochs: int,
+    told: Callable[[str], None],
+    device: torch.device = CPU,
 ) -> list[Held]:
     """Detectors of every seed, trained or read, and judged."""
-    images = blood_cells(data)
     found = []
     for seed in range(seeds):
         answers = []
         for size in SIZES:
-            answers.append(kept_answers(cache, size, images, epochs=epochs, seed=seed))
+            made = kept_answers(cache, size, images, epochs=epochs, seed=seed, device=device)
+            answers.append(made)
             told(f"{size.name}, seed {seed}: {answers[-1].seconds:.0f} s of one core")
         found.append(held(images, answers))
     return found

@@ -1,4 +1,4 @@
-"""Learning to help, its images: CIFAR-10 and Fashion-MNIST, and what each seed takes of them.
+"""Learning to help, its images: CIFAR-10, SVHN or its stand-in, and what each seed takes of them.
 
 N examples; C, H, W of images.
 """
@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -16,9 +17,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from assistlearn.checkpoints.durable import disk_errors
+from assistlearn.errors import DataError
 from assistlearn.randomness import derive_seed
 from experiments.deferral.help_setup import Scale
 from experiments.fashion_mnist import DEBIAN, _read
+
+SVHN_FILES: Final = ("train_32x32.mat", "test_32x32.mat")
+STANDS_IN: Final = (
+    "Fashion-MNIST stands in for SVHN, as the data folder's svhn lacks its files (put"
+    f" {' and '.join(SVHN_FILES)} there, or give --download)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,6 +38,8 @@ class Pictures:
     train_labels: Tensor
     test: Tensor
     test_labels: Tensor
+    stands_in: str = ""
+    """For what, and why, if it does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,8 +80,18 @@ def split(pictures: Pictures, scale: Scale, *, seed: int) -> Split:
     )
 
 
-def data_sets(data: Path) -> Iterator[Pictures]:
-    """CIFAR-10 and, as SVHN's stand-in, Fashion-MNIST, where their files are there."""
+def data_sets(data: Path, *, download: bool = False) -> Iterator[Pictures]:
+    """CIFAR-10 where its files are there; SVHN, or Fashion-MNIST in its place, likewise.
+
+    Args:
+        data: folder with ``cifar10``, with ``svhn`` as torchvision has it, and perhaps
+            ``fashion-mnist``.
+        download: fetch SVHN if it is missing.
+
+    Raises:
+        DataError: SVHN is damaged or cannot be fetched.
+        StorageError: a file cannot be read.
+    """
     if (folder := data / "cifar10").is_dir():
         train, train_labels = _strips(folder / "cifar10_train.parquet")
         test, test_labels = _strips(folder / "cifar10_test.parquet")
@@ -82,6 +102,9 @@ def data_sets(data: Path) -> Iterator[Pictures]:
             test=test,
             test_labels=test_labels,
         )
+    if download or all((data / "svhn" / name).is_file() for name in SVHN_FILES):
+        yield _svhn(data / "svhn", download=download)
+        return
     own = data / "fashion-mnist"
     if (folder := own if own.is_dir() else DEBIAN).is_dir():
         train, test = (
@@ -94,7 +117,27 @@ def data_sets(data: Path) -> Iterator[Pictures]:
             train_labels=_read(folder, "train-labels-idx1-ubyte.gz").long(),
             test=test,
             test_labels=_read(folder, "t10k-labels-idx1-ubyte.gz").long(),
+            stands_in=STANDS_IN,
         )
+
+
+def _svhn(folder: Path, *, download: bool) -> Pictures:
+    from torchvision.datasets import SVHN  # noqa: PLC0415  # takes seconds to import
+
+    try:
+        train, test = (SVHN(folder, split, download=download) for split in ("train", "test"))
+    except (RuntimeError, OSError) as error:
+        raise DataError(
+            f"cannot read SVHN in {folder}: {error}",
+            hint="fetch its files again, or take them away for the stand-in",
+        ) from error
+    return Pictures(
+        name="SVHN",
+        train=torch.from_numpy(train.data),
+        train_labels=torch.from_numpy(train.labels),
+        test=torch.from_numpy(test.data),
+        test_labels=torch.from_numpy(test.labels),
+    )
 
 
 def _strips(path: Path) -> tuple[Tensor, Tensor]:

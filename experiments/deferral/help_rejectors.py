@@ -30,6 +30,7 @@ from assistlearn.deferral.help import (
 )
 from assistlearn.deferral.help_training import RejectorLoss
 from assistlearn.deferral.two_stage import chosen_agents
+from experiments.deferral.devices import CPU, placed
 from experiments.deferral.help_pictures import Split
 from experiments.deferral.help_setup import (
     ASKED_AT_ONCE,
@@ -98,7 +99,14 @@ def decisions(arm: Arm, scores_B2: Tensor, costs: HelpCosts | None = None) -> Te
 
 
 def trained(  # noqa: PLR0913  # what is trained, on what, and how
-    arms: Sequence[Arm], data: Split, world: World, scale: Scale, *, seed: int, folder: Path
+    arms: Sequence[Arm],
+    data: Split,
+    world: World,
+    scale: Scale,
+    *,
+    seed: int,
+    folder: Path,
+    device: torch.device = CPU,
 ) -> dict[Arm, Scores]:
     """Train all arms, or read what is in ``folder`` of them.
 
@@ -109,13 +117,14 @@ def trained(  # noqa: PLR0913  # what is trained, on what, and how
         scale: how long, at which rate.
         seed: of initial weights and order of batches.
         folder: keeps the scores of each group of arms.
+        device: where to train.
     """
     found: dict[Arm, Scores] = {}
     for group in _groups(arms):
         digest = hashlib.sha256(repr(group).encode()).hexdigest()
         path = folder / f"rejectors-{digest[:16]}.safetensors"
         if not path.exists():
-            keep(path, side_by_side(group, data, world, scale, seed=seed))
+            keep(path, side_by_side(group, data, world, scale, seed=seed, device=device))
         kept = load_file(path)
         for number, arm in enumerate(group):
             found[arm] = Scores(calibration=kept["calibration"][number], test=kept["test"][number])
@@ -160,19 +169,27 @@ def _client_logits(arm: Arm, world: World) -> Tensor:
     return world.unseen_client if arm.unseen_client else _client(arm, world).train
 
 
-def side_by_side(
-    arms: Sequence[Arm], data: Split, world: World, scale: Scale, *, seed: int
+def side_by_side(  # noqa: PLR0913  # what is trained, on what, and how
+    arms: Sequence[Arm],
+    data: Split,
+    world: World,
+    scale: Scale,
+    *,
+    seed: int,
+    device: torch.device = CPU,
 ) -> dict[str, Tensor]:
     """Train a rejector for each arm, on the summed loss of each batch; all see the same inputs.
 
     The same as training them one after the other, up to rounding.
 
     Returns:
-        Scores on calibration and test examples. Shapes ``(R, C, 2)`` and ``(R, T, 2)``.
+        Scores on calibration and test examples, on the CPU. Shapes ``(R, C, 2)``, ``(R, T, 2)``.
     """
+    data, world = placed(data, device), placed(world, device)
     arm, losses = arms[0], [each.loss for each in arms]
     facts = [facts_of(each, data, world, scale) for each in arms]
-    template = new_rejector(data.shape, seed=seed, extra=CLASSES if arm.sees_logits else 0)
+    extra = CLASSES if arm.sees_logits else 0
+    template = new_rejector(data.shape, seed=seed, extra=extra).to(device)
     parameters, buffers = stack_module_state([template] * len(arms))
     optimizer = rejector_optimizer(parameters.values(), scale)
 
@@ -183,7 +200,7 @@ def side_by_side(
     all_scored = vmap(scored, in_dims=(0, None))
     seen_NK = _client_logits(arm, world)
     for epoch in range(scale.epochs):
-        order = epoch_order(len(data.train), seed=seed, epoch=epoch)
+        order = epoch_order(len(data.train), seed=seed, epoch=epoch).to(device)
         for rows_B in torch.split(order, scale.batch_size):
             scores_RB2 = all_scored(parameters, _inputs(arm, data.train, seen_NK, rows_B))
             losses_R = [
@@ -196,9 +213,9 @@ def side_by_side(
 
     @torch.no_grad()
     def on(images: Tensor, logits_BK: Tensor) -> Tensor:
-        parts = torch.split(torch.arange(len(images)), ASKED_AT_ONCE)
+        parts = torch.split(torch.arange(len(images), device=device), ASKED_AT_ONCE)
         inputs = (_inputs(arm, images, logits_BK, rows_B) for rows_B in parts)
-        return torch.cat([all_scored(parameters, each) for each in inputs], dim=1)
+        return torch.cat([all_scored(parameters, each) for each in inputs], dim=1).cpu()
 
     client = _client(arm, world)
     return {

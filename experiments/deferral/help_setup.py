@@ -14,6 +14,7 @@ from torch.optim import SGD, Adam, Optimizer
 
 from assistlearn.randomness import derive_seed, seed_torch
 from assistlearn.tasks.models import mlp
+from experiments.deferral.devices import CPU
 
 CLASSES: Final = 10
 MISSING_CLASS: Final = 9
@@ -183,19 +184,21 @@ class Classifier:
         batch_size: int,
         seed: int,
         label: str,
+        device: torch.device = CPU,
     ) -> None:
         seed_torch(seed, label)
-        self.model = build()
+        self.model = build().to(device)
+        self._device = device
         self._rate, self._epochs, self._batch_size = rate, epochs, batch_size
         self._seed = seed
 
     def fit(self, X: Any, y: Any) -> None:
         """Train on images X and classes y by SGD on the mean cross-entropy of batches."""
-        images, labels = torch.as_tensor(X), torch.as_tensor(y)
+        images, labels = (torch.as_tensor(each).to(self._device) for each in (X, y))
         optimizer = SGD(self.model.parameters(), lr=self._rate, momentum=MOMENTUM)
         self.model.train()
         for epoch in range(self._epochs):
-            order = epoch_order(len(labels), seed=self._seed, epoch=epoch)
+            order = epoch_order(len(labels), seed=self._seed, epoch=epoch).to(self._device)
             for rows_B in torch.split(order, self._batch_size):
                 optimizer.zero_grad()
                 loss = functional.cross_entropy(self.model(images[rows_B]), labels[rows_B])
@@ -204,7 +207,7 @@ class Classifier:
 
     def predict(self, X: Any) -> Any:
         """Logits. Shape ``(N, K)``."""
-        return logits(self.model, torch.as_tensor(X)).numpy()
+        return logits(self.model, torch.as_tensor(X).to(self._device)).cpu().numpy()
 
 
 @torch.no_grad()

@@ -246,10 +246,8 @@ def _missing(data: str, found: Findings) -> Table:
                 for name, each in found.missing.items()
             ),
         ),
-        note=(
-            "Here all classes have as many test images, so both means are the same. The costs of"
-            " the published table are not known."
-        ),
+        note="macro: mean over classes; micro: over images. The costs of the published table are"
+        " not known.",
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -24,6 +24,7 @@ from assistlearn.deferral.help_training import Batch, LiveServer, ServerCopy, tr
 from assistlearn.deferral.rejectors import cross_fitted_outputs
 from assistlearn.deferral.rejectors.modules import ImageRejector
 from assistlearn.randomness import seed_torch
+from experiments.deferral.devices import CPU, placed
 from experiments.deferral.help_pictures import Split
 from experiments.deferral.help_setup import (
     MISSING_CLASS,
@@ -88,14 +89,15 @@ def views(scale: Scale) -> tuple[Interval, ...]:
 class Recorder:
     """The live server for the loop that trains it; beside it, what staler views would say."""
 
-    def __init__(self, model: nn.Module, scale: Scale) -> None:
+    def __init__(self, model: nn.Module, scale: Scale, *, device: torch.device = CPU) -> None:
         self._live = LiveServer(model)
         self._copies: Mapping[Interval, ServerCopy] = {
             each: ServerCopy(model) for each in views(scale)[1:]
         }
         self._iterations = -(-scale.images // scale.batch_size)
         self._count = 0
-        self.seen = torch.zeros(len(views(scale)), scale.epochs, scale.images, dtype=torch.bool)
+        shape = (len(views(scale)), scale.epochs, scale.images)
+        self.seen = torch.zeros(shape, dtype=torch.bool, device=device)
 
     def refresh(self) -> None:
         """One more iteration, after the server's step: bring those views up to date that are due.
@@ -131,7 +133,7 @@ class Epochs:
     def __iter__(self) -> Iterator[Batch]:
         order = epoch_order(len(self._data.train), seed=self._seed, epoch=self._epoch)
         self._epoch += 1
-        for rows_B in torch.split(order, self._batch_size):
+        for rows_B in torch.split(order.to(self._data.train.device), self._batch_size):
             yield Batch(rows_B, self._data.train[rows_B], self._data.train_labels[rows_B])
 
 
@@ -141,9 +143,10 @@ def new_rejector(shape: tuple[int, int, int], *, seed: int, extra: int = 0) -> I
     return ImageRejector(shape, 2, extra=extra)
 
 
-def made_world(data: Split, scale: Scale, *, seed: int) -> World:
-    """Train clients and servers of one seed."""
-    common = {"batch_size": scale.batch_size, "seed": seed}
+def made_world(data: Split, scale: Scale, *, seed: int, device: torch.device = CPU) -> World:
+    """Train clients and servers of one seed on ``device``; what they say comes back to the CPU."""
+    data = placed(data, device)
+    common: dict[str, Any] = {"batch_size": scale.batch_size, "seed": seed, "device": device}
     new_client = partial(
         Classifier,
         partial(lenet, data.shape),
@@ -172,12 +175,13 @@ def made_world(data: Split, scale: Scale, *, seed: int) -> World:
         test=logits(server_model, data.test).argmax(1) == data.test_labels,
         together=together_T2,
     )
-    return World(
+    world = World(
         client=client,
         lacking=lacking,
         server=server,
         unseen_client=_unseen(new_client, data, scale, seed=seed),
     )
+    return placed(world, CPU)
 
 
 def _client(classifier: Classifier, data: Split, known_N: Tensor) -> tuple[nn.Module, Client]:
@@ -192,18 +196,18 @@ def _client(classifier: Classifier, data: Split, known_N: Tensor) -> tuple[nn.Mo
 
 def _unseen(new: Callable[[], Classifier], data: Split, scale: Scale, *, seed: int) -> Tensor:
     """Logits on every training example of a model that was not trained on it. ``(N, K)``."""
-    found = cross_fitted_outputs(
-        new, data.train.numpy(), data.train_labels.numpy(), folds=scale.folds, seed=seed
-    )
-    return torch.from_numpy(found)
+    examples = (data.train.cpu().numpy(), data.train_labels.cpu().numpy())
+    found = cross_fitted_outputs(new, *examples, folds=scale.folds, seed=seed)
+    return torch.from_numpy(found).to(data.train.device)
 
 
 def _trained_server(
     model: nn.Module, client_model: nn.Module, data: Split, scale: Scale, *, seed: int
 ) -> tuple[nn.Module, Tensor, Tensor]:
     """The server model, what was seen of it, and the rejector that was trained beside it."""
-    rejector = new_rejector(data.shape, seed=seed)
-    recorder = Recorder(model, scale)
+    device = data.train.device
+    rejector = new_rejector(data.shape, seed=seed).to(device)
+    recorder = Recorder(model, scale, device=device)
     seed_torch(seed, "dropout")
     train_help(
         client_model=client_model,

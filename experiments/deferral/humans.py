@@ -19,13 +19,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import torch
 
 from assistlearn.deferral.report import deferral_report
 from experiments.deferral.common import Decided, cache_option, data_option, kept, one_thread
+from experiments.deferral.devices import computed_on, device_option, own_cache
 from experiments.deferral.humans_data import Asked, chest_xrays, cifar10h, cifar10n, hate_speech
 from experiments.deferral.humans_figure import draw
+from experiments.deferral.humans_images import kept_outputs
 from experiments.deferral.humans_tables import Found, plain, table
-from experiments.deferral.humans_ways import OWN_CLASSES, one_stage, one_stage_ways, two_stage
+from experiments.deferral.humans_ways import one_stage, one_stage_ways, two_stage
+from experiments.deferral.one_stage import OWN_CLASSES
 from experiments.study import RESULTS, write_results
 
 NAME: Final = "defer_humans"
@@ -43,6 +47,10 @@ PUBLISHED: Final = {
     " several persons asked without any training; here one person is asked, drawn from all votes",
     "other sets": "no published figures of deferral were at hand",
 }
+INTERVALS: Final = (
+    "intervals are over divisions of the rows, votes and readers; the images' network is one for"
+    " all seeds, so what another network would change is in none of them"
+)
 SCALED: Final = (
     "the images' model is a network of 0.2 million parameters, trained for 12 passes over 30,000"
     " images; rejectors are linear or have one hidden layer of 64 units on its features"
@@ -93,26 +101,38 @@ def run(
 @click.option(
     "--output", type=click.Path(path_type=Path), default=RESULTS, help="Folder for both files."
 )
+@device_option
 @click.option("--quick", is_flag=True, help="Two seeds, 5 % of the rows, nothing is written.")
 def main(  # noqa: PLR0913  # the command's options
-    data: Path, cache: Path, seeds: int, scale: float, output: Path, *, quick: bool
+    data: Path,
+    cache: Path,
+    seeds: int,
+    scale: float,
+    *,
+    output: Path,
+    device: torch.device,
+    quick: bool,
 ) -> None:
     """Defer to people, by every method and its competitors."""
     one_thread()
     seeds, scale = (2, min(scale, 0.05)) if quick else (seeds, scale)
+    cache = own_cache(cache, device)
+    kept_outputs(data, cache, scale=scale, device=device)  # the only network; read from here on
     found = run(data, cache, seeds=seeds, scale=scale, told=lambda what: click.echo(what, err=True))
     scaled = SCALED + (f"; {100 * scale:g} % of all rows and images" if scale < 1 else "")
     for label, by_price in found.items():
         for price, each in by_price.items():
             click.echo(f"\n{table(each, f'{label}, a person costs {price:g}').text()}")
     click.echo("\n" + "\n".join(f"published, {key}: {text}" for key, text in PUBLISHED.items()))
-    click.echo(f"scaled down: {scaled}")
+    click.echo("\n".join(filter(None, [computed_on(device), INTERVALS, f"scaled down: {scaled}"])))
     if quick:
         return
     findings: dict[str, Any] = {
         "scaled_down": scaled,
         "unit": "costs in errors (chest X-rays: wrong findings of four); intervals are half-widths"
         " at 95 % over seeds (Student's t)",
+        "intervals": INTERVALS,
+        "device": computed_on(device) or device.type,
         "seeds": seeds,
         "published": PUBLISHED,
         "sets": {

@@ -26,6 +26,7 @@ from torch.nn import functional
 from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.deferral.arrays import Ints
 from assistlearn.randomness import derive_seed
+from experiments.deferral.devices import CPU
 
 CLASSES: Final = 10
 MODEL_IMAGES: Final = 30_000  # the first ones; the model learns from these
@@ -89,7 +90,14 @@ class SmallNetwork(nn.Module):
         return scores
 
 
-def trained(pixels: Pixels, labels: Ints, *, epochs: int = EPOCHS, seed: int = 0) -> SmallNetwork:
+def trained(
+    pixels: Pixels,
+    labels: Ints,
+    *,
+    epochs: int = EPOCHS,
+    seed: int = 0,
+    device: torch.device = CPU,
+) -> SmallNetwork:
     """A network trained on these images, moved and mirrored at random.
 
     Matrix products are in bfloat16, which halves the time on processors that have it.
@@ -97,19 +105,21 @@ def trained(pixels: Pixels, labels: Ints, *, epochs: int = EPOCHS, seed: int = 0
     generator = torch.Generator().manual_seed(derive_seed(seed, "images"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "network"))
-        network = SmallNetwork().to(memory_format=torch.channels_last)
+        network = SmallNetwork().to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         network.parameters(), lr=PEAK_RATE, momentum=0.9, weight_decay=5e-4, nesterov=True
     )
     steps = epochs * -(-len(labels) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps)
-    targets = torch.from_numpy(labels)
+    targets = torch.from_numpy(labels).to(device)
     network.train()
     for _ in range(epochs):
         for rows in torch.split(torch.randperm(len(labels), generator=generator), BATCH):
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                scores = network(_varied(_normalised(pixels[rows.numpy()]), generator))
-            loss = functional.cross_entropy(scores.float(), targets[rows], label_smoothing=0.05)
+            images = _normalised(pixels[rows.numpy()], device)
+            with torch.autocast(device.type, dtype=torch.bfloat16):
+                scores = network(_varied(images, generator))
+            right = targets[rows.to(device)]
+            loss = functional.cross_entropy(scores.float(), right, label_smoothing=0.05)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -121,14 +131,17 @@ def trained(pixels: Pixels, labels: Ints, *, epochs: int = EPOCHS, seed: int = 0
 def seen(network: SmallNetwork, pixels: Pixels) -> Seen:
     """Its features and probabilities."""
     features, probabilities = [], []
+    device = network.head.weight.device
     for part in _parts(pixels):
-        hidden = network.body(_normalised(part))
-        features.append(hidden.numpy())
-        probabilities.append(network.head(hidden).softmax(dim=1).numpy())
+        hidden = network.body(_normalised(part, device))
+        features.append(hidden.cpu().numpy())
+        probabilities.append(network.head(hidden).softmax(dim=1).cpu().numpy())
     return Seen(features=np.concatenate(features), probabilities=np.concatenate(probabilities))
 
 
-def kept_outputs(data: Path, cache: Path, *, scale: float) -> tuple[Seen, Seen]:
+def kept_outputs(
+    data: Path, cache: Path, *, scale: float, device: torch.device = CPU
+) -> tuple[Seen, Seen]:
     """What the network makes of training images 30,000 on and of the test images.
 
     Trained, which takes minutes, unless it is in ``cache`` already.
@@ -137,13 +150,13 @@ def kept_outputs(data: Path, cache: Path, *, scale: float) -> tuple[Seen, Seen]:
         data: folder with ``cifar10``.
         cache: folder to keep the outputs in.
         scale: share of the 30,000 images that the network learns from.
+        device: where it is trained, if it is.
     """
     path = cache / f"defer_humans_cifar10_{scale:g}.npz"
     if not path.exists():
         pixels, labels = read_images(data / "cifar10" / "cifar10_train.parquet")
-        network = trained(
-            pixels[: round(scale * MODEL_IMAGES)], labels[: round(scale * MODEL_IMAGES)]
-        )
+        some = slice(round(scale * MODEL_IMAGES))
+        network = trained(pixels[some], labels[some], device=device)
         rest = seen(network, pixels[MODEL_IMAGES:])
         test = seen(network, read_images(data / "cifar10" / "cifar10_test.parquet")[0])
         with disk_errors(f"write {path}"):
@@ -171,9 +184,11 @@ def _parts(pixels: Pixels) -> Iterator[Pixels]:
         yield pixels[start : start + BATCH]
 
 
-def _normalised(pixels: Pixels) -> Tensor:
-    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)
-    means, deviations = (torch.tensor(each).view(3, 1, 1) for each in (MEANS, DEVIATIONS))
+def _normalised(pixels: Pixels, device: torch.device) -> Tensor:
+    images = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float().div_(255)
+    means, deviations = (
+        torch.tensor(each, device=device).view(3, 1, 1) for each in (MEANS, DEVIATIONS)
+    )
     return ((images - means) / deviations).contiguous(memory_format=torch.channels_last)
 
 
@@ -183,5 +198,5 @@ def _varied(images: Tensor, generator: torch.Generator) -> Tensor:
     down, right = torch.randint(2 * MARGIN + 1, (2,), generator=generator).tolist()
     moved = padded[:, :, down : down + SIDE, right : right + SIDE]
     mirrored = torch.rand(len(images), generator=generator) < 0.5  # noqa: PLR2004  (half of them)
-    moved = torch.where(mirrored.view(-1, 1, 1, 1), moved.flip(3), moved)
+    moved = torch.where(mirrored.view(-1, 1, 1, 1).to(images.device), moved.flip(3), moved)
     return moved.contiguous(memory_format=torch.channels_last)

@@ -1,35 +1,30 @@
 """The methods of ``defer_humans``: two-stage rejectors by every loss, and one-stage ones.
 
-A two-stage rejector chooses among the agents as they are. A one-stage one chooses among the classes
-and the experts: where it names a class, that is its own answer, not the main model's. Put so, the
-literature's one-stage losses are two-stage surrogates with actions in place of agents
-(:mod:`assistlearn.deferral.one_stage`), here linear on the same features.
+A two-stage rejector chooses among the agents as they are. A one-stage one (``one_stage.py``)
+chooses among the classes and the experts: where it names a class, that is its own answer, not the
+main model's.
 
-Letters: B examples, A agents, K classes, J experts.
+Letters: A agents.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
-import torch
 from sklearn.ensemble import RandomForestRegressor
 
-from assistlearn.deferral.arrays import Floats
 from assistlearn.deferral.margin_choice import EXPONENTS
-from assistlearn.deferral.one_stage import action_costs
 from assistlearn.deferral.rejectors import ConfidenceThreshold, PlugInRejector, Rejector
 from assistlearn.deferral.rejectors.minibatches import held_out_rows
-from assistlearn.deferral.report import Routing, trial
-from experiments.deferral.common import Candidate, Decided, Lesson, decided, fitted
+from experiments.deferral.common import Candidate, Decided, Lesson, decided
 from experiments.deferral.humans_data import Asked
+from experiments.deferral.one_stage import one_stage as measured_one_stage
 
 TWO_STAGE: Final = "two-stage"
 THRESHOLD: Final = "confidence threshold"
 FOREST: Final = "plug-in, forest"
 NETWORK: Final = "two-stage, network"
 ONE_STAGE: Final = "one-stage"
-OWN_CLASSES: Final = "one-stage model"
 DECAYS: Final = (1e-2, 1e-1, 1.0)
 HELD_OUT: Final = 0.2  # of the training rows, where settings are chosen
 
@@ -84,6 +79,8 @@ def lesson(asked: Asked, *, price: float, seed: int) -> Lesson:
         test_costs=asked.errors[test] + prices_A,
         test_prices=np.broadcast_to(prices_A, asked.errors[test].shape),
         test_correct=asked.errors[test] == 0,
+        labels=None if asked.labels is None else asked.labels[train],
+        test_labels=None if asked.labels is None else asked.labels[test],
     )
 
 
@@ -95,36 +92,6 @@ def two_stage(asked: Asked, *, price: float, seed: int) -> Decided:
 
 def one_stage(asked: Asked, name: str, *, price: float, seed: int) -> Decided:
     """One one-stage method. Agent 0 of its trial is its own classes, not the main model."""
-    assert asked.labels is not None  # only where an answer is one class
     learned = lesson(asked, price=price, seed=seed)
-    labels_B = asked.labels[~asked.test]
-    actions = Lesson(
-        agents=(),
-        features=learned.features,
-        costs=_action_costs(labels_B, learned.costs[:, 1:], classes=asked.classes),
-        held_out=learned.held_out,
-        test_features=learned.test_features,
-        test_costs=learned.test_costs,
-        test_prices=learned.test_prices,
-    )
-    rejector, settings = fitted(one_stage_ways()[name], actions)
-    scores_BN = rejector.decision_function(learned.test_features).astype(np.float64)
-    classes_BK, experts_BJ = np.split(scores_BN, [asked.classes], axis=1)
-    scores_BA = np.concatenate([classes_BK.max(axis=1, keepdims=True), experts_BJ], axis=1)
-    wrong_B = classes_BK.argmax(axis=1) != asked.labels[asked.test]
-    errors_BA = np.concatenate([wrong_B[:, None], asked.errors[asked.test][:, 1:]], axis=1)
-    measured = trial(
-        errors_BA + learned.test_prices,
-        {name: Routing(agents=scores_BA.argmax(axis=1), scores=scores_BA)},
-        prices=learned.test_prices,
-        correct_BA=errors_BA == 0,
-        seed=seed,
-    )
-    return Decided(trial=measured, settings=settings)
-
-
-def _action_costs(labels_B: Any, costs_BJ: Floats, *, classes: int) -> Floats:
-    found: Floats = action_costs(
-        torch.from_numpy(labels_B), torch.from_numpy(costs_BJ), classes=classes
-    ).numpy()
-    return found
+    candidate = one_stage_ways()[name]
+    return measured_one_stage(learned, candidate, name=name, classes=asked.classes, seed=seed)

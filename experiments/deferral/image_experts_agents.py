@@ -185,6 +185,8 @@ def lesson(parts: tuple[Pictures, Pictures], setting: Setting, seed: int) -> Les
         test_costs=test_costs,
         test_prices=np.tile(prices, (len(test_costs), 1)),
         test_correct=test_costs - prices < 1 / 2,
+        labels=train.labels,
+        test_labels=test.labels,
     )
 
 

@@ -64,10 +64,10 @@ def _forest(axis: Axes, reports: Mapping[str, Report]) -> None:
         ]
         axis.errorbar(
             [each.mean for each in found],
-            np.arange(len(found)) + 0.17 * (number - 1.5),
+            np.arange(len(found)) + 0.12 * (number - (len(PAIRS) - 1) / 2),
             xerr=[each.half_width for each in found],
-            color=COLOURS[number], marker=MARKERS[number], markersize=5, linestyle="none",
-            elinewidth=1.2, label=name + ("" if against == EQUAL else f", minus {against}"),
+            color=COLOURS[number], marker=MARKERS[number], markersize=4.5, linestyle="none",
+            elinewidth=1.1, label=name + ("" if against == EQUAL else f", minus {against}"),
         )  # fmt: skip
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set_yticks(range(len(reports)), [*reports])
@@ -76,7 +76,7 @@ def _forest(axis: Axes, reports: Mapping[str, Report]) -> None:
     axis.grid(visible=False, axis="y")
     axis.grid(axis="x", color="#DDDDDD", linewidth=0.8)
     axis.set_xlabel("deferral loss, left is better")
-    axis.legend(frameon=False, fontsize=8, loc="upper right")
+    axis.legend(frameon=False, fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.12))
 
 
 def _bought(axis: Axes, reports: Mapping[str, Report]) -> None:
@@ -161,7 +161,7 @@ def _prices(axis: Axes, dollars: Mapping[str, Any]) -> None:
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
     axis.set_xlabel("dollars for a thousand calls (log scale)")
     axis.set_ylabel("accuracy")
-    axis.legend(frameon=False, fontsize=8, loc="lower right")
+    axis.legend(frameon=False, fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.12))
 
 
 def _hull(points: Any) -> tuple[Any, Any]:

@@ -33,15 +33,20 @@ from assistlearn.deferral.report.tables import cell
 from experiments.deferral.common import (
     BEST_AGENT,
     EQUAL,
+    FEW_EXPONENTS,
     GAP,
+    HINGE,
     MILD,
+    RAMP,
     Candidate,
     Decided,
     cache_option,
     candidates,
     data_option,
     decided,
+    joined,
     kept,
+    kinked_candidates,
     one_thread,
     rounded,
 )
@@ -66,6 +71,7 @@ BARS: Final = "RouterDC, 5 tasks (7)"  # the set whose shares are drawn
 ALIKE: Final = (GAP, "mao_2023", "one_vs_all", "layered_mass", "plug-in")
 BY_TASK: Final = "task's best agent"
 PLAIN: Final = str.maketrans({" ": "_", ",": "", "(": "", ")": ""})
+VALIDATED: Final = (MILD, HINGE, RAMP)
 SHORT: Final = (EQUAL, MILD, GAP, "mao_2023", "log_mass", "plug-in")
 SETS: Final[Mapping[str, Callable[[Path], Prompts]]] = {
     "RouteLLM MMLU (2)": partial(routellm, dataset="mmlu"),
@@ -85,6 +91,11 @@ NOTE: Final = (
     "deferral loss: mean error and price of the model asked; minus equal margins: paired by seed;"
     " over random: saved against the same shares at random; recall: of the prompts where a model"
     " is the only cheapest, how many it gets. No confidence is recorded, so none is thresholded."
+)
+NO_ONE_STAGE: Final = (
+    "no one-stage method: no file has right classes to name, only how well each model answered. Of"
+    f" hinge and ramp, e from {len(FEW_EXPONENTS)} exponents, best of at most 40 epochs from the"
+    " log loss; without early stop all 40"
 )
 AIQ_NOTE: Final = (
     "mean accuracy over all prices from the cheapest model's to the dearest's, on the hull of the"
@@ -106,13 +117,18 @@ def study(prompts: Prompts, seed: int, only: Sequence[str] = ()) -> Decided:
     return decided(made, chosen, seed=seed, random_as=EQUAL)
 
 
+def study_kinked(prompts: Prompts, seed: int) -> Decided:
+    """Hinge and ramp on the same division."""
+    return decided(lesson(prompts, seed), kinked_candidates(), seed=seed, random_as=None)
+
+
 def run(
     data: Path, cache: Path, *, seeds: int, scale: float, told: Callable[[str], None]
-) -> tuple[dict[str, Report], dict[str, str], dict[str, Any]]:
+) -> tuple[dict[str, Report], dict[str, dict[str, str]], dict[str, Any]]:
     """Everything that takes time: reports by set, what validation chose, RouterBench by dollar."""
     folder = data / "llm_routing"
     reports: dict[str, Report] = {}
-    chosen: dict[str, str] = {}
+    chosen: dict[str, dict[str, str]] = {}
     by_dollar: dict[float, list[Trial]] = {}
 
     def made(label: str, prompts: Prompts, only: Sequence[str] = ()) -> list[Decided]:
@@ -121,7 +137,11 @@ def run(
         found = []
         for seed in range(seeds):
             key = f"{NAME} {label} {scale:g} {seed}".translate(PLAIN)
-            found.append(kept(cache, key, partial(study, some, seed, only)))
+            parts = [kept(cache, key, partial(study, some, seed, only))]
+            if not only:
+                make = partial(study_kinked, some, seed)
+                parts.append(kept(cache, f"{key}_kinked", make))
+            found.append(joined(*parts))
             told(f"{label}, seed {seed}")
         return found
 
@@ -130,7 +150,7 @@ def run(
         found = made(label, prompts)
         trials = [each.trial for each in found]
         reports[label] = deferral_report(trials, agents=prompts.agents)
-        chosen[label] = margins_chosen(found)
+        chosen[label] = {name: margins_chosen(found, name) for name in VALIDATED}
         if read is routerbench:
             by_dollar[DOLLAR] = trials
     for dollar in DOLLARS:
@@ -242,14 +262,15 @@ def main(  # noqa: PLR0913  # a command's options
     )
     scaled = SCALED + (f"; {100 * scale:g} % of the rows" if scale < 1 else "")
     for label, report in reports.items():
-        click.echo(f"\n{shown(report, label)}\n{MILD}, chose {chosen[label]}")
+        click.echo(f"\n{shown(report, label)}")
+        click.echo("\n".join(f"{name}, chose {text}" for name, text in chosen[label].items()))
     quality = gap_table("RouterBench: quality over all prices", dollars, note=AIQ_NOTE)
     click.echo(f"\n{quality.text()}\n\n{paired(reports).text()}")
     beside = published(reports, dollars)
     for source, row in beside.items():
         click.echo(f"\n{source}: published {row['published']}; ours {row['ours']};")
         click.echo(f"  {row['difference']}")
-    click.echo(f"\n{MILD_NOTE}\nscaled down: {scaled}")
+    click.echo(f"\n{MILD_NOTE}\n{NO_ONE_STAGE}\nscaled down: {scaled}")
     if quick:
         return
     findings = {
@@ -259,8 +280,9 @@ def main(  # noqa: PLR0913  # a command's options
         "seeds": seeds,
         "published and ours": beside,
         "MILD": MILD_NOTE,
+        "one-stage": NO_ONE_STAGE,
         "sets": {
-            label: plain(report) | {f"{MILD}, chose": chosen[label]}
+            label: plain(report) | {f"{name}, chose": text for name, text in chosen[label].items()}
             for label, report in reports.items()
         },
         "gap recovered (RouteLLM)": {

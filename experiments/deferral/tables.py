@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from assistlearn.deferral.report import Metrics, Report, Spread, Table, spread
 from assistlearn.deferral.report.build import Method
-from assistlearn.deferral.report.tables import cell
+from assistlearn.deferral.report.tables import NOTHING, cell
 from experiments.deferral.common import EQUAL, GAP, MILD, PAIRS, Decided
 
 
@@ -18,22 +18,41 @@ class Column:
     heading: str
     figure: Callable[[Metrics], float]
     percent: bool = False
+    of_agents: bool = False
+    """Whether it compares with the oracle of the agents."""
 
 
 LOSS: Final = Column(heading="deferral loss", figure=attrgetter("deferral_loss"))
 COLUMNS: Final = (
     LOSS,
     Column(heading="accuracy %", figure=attrgetter("accuracy"), percent=True),
-    Column(heading="regret", figure=attrgetter("regret")),
+    Column(heading="regret", figure=attrgetter("regret"), of_agents=True),
     Column(heading="over random", figure=attrgetter("over_random")),
-    Column(heading="recall mean %", figure=attrgetter("recall_mean"), percent=True),
-    Column(heading="recall least %", figure=attrgetter("recall_min"), percent=True),
+    Column(heading="recall mean %", figure=attrgetter("recall_mean"), percent=True, of_agents=True),
+    Column(heading="recall least %", figure=attrgetter("recall_min"), percent=True, of_agents=True),
 )
 
 
-def table(report: Report, title: str, *, baseline: str = EQUAL, note: str = "") -> Table:
-    """Every method, every agent alone and the oracle, with paired differences to ``baseline``."""
+def table(
+    report: Report,
+    title: str,
+    *,
+    baseline: str = EQUAL,
+    note: str = "",
+    beside: Sequence[Method] = (),
+) -> Table:
+    """Every method, every agent alone and the oracle, with paired differences to ``baseline``.
+
+    Args:
+        report: what was measured.
+        title: of the table.
+        baseline: a method.
+        note: below the table.
+        beside: methods with another agent 0, which have no regret or recall here: the oracle of
+            these agents is not theirs.
+    """
     against = report.method(baseline)
+    apart = {each.name for each in beside}
 
     def row(method: Method) -> tuple[str, ...]:
         first, *others = (
@@ -41,9 +60,15 @@ def table(report: Report, title: str, *, baseline: str = EQUAL, note: str = "") 
         )
         pairs = zip(method.metrics, against.metrics, strict=True)
         ahead = spread([LOSS.figure(one) - LOSS.figure(two) for one, two in pairs])
+        if method.name in apart:
+            others = [
+                NOTHING if each.of_agents else other
+                for each, other in zip(COLUMNS[1:], others, strict=True)
+            ]
         return (method.name, first, cell(ahead), *others)
 
-    methods = [*report.methods, *(agent.alone for agent in report.agents), report.oracle]
+    alone = (agent.alone for agent in report.agents)
+    methods = [*report.methods, *beside, *alone, report.oracle]
     first, *others = (each.heading for each in COLUMNS)
     return Table(
         title=title,
@@ -59,22 +84,28 @@ def paired(reports: Mapping[str, Report]) -> Table:
         "loss": LOSS.figure,
         "recall %": attrgetter("recall_mean"),
     }
+    every = [{method.name for method in report.methods} for report in reports.values()]
+    pairs = {
+        name: against
+        for name, against in PAIRS.items()
+        if {name, against} <= set.intersection(*every)
+    }
     return Table(
         title="MILD minus equal margins, paired by seed",
-        columns=("set", *(f"{name}: {each}" for name in PAIRS for each in figures)),
+        columns=("set", *(f"{name}: {each}" for name in pairs for each in figures)),
         rows=tuple(
             (
                 label,
                 *(
                     cell(report.difference(name, against, figure), percent="%" in heading)
-                    for name, against in PAIRS.items()
+                    for name, against in pairs.items()
                     for heading, figure in figures.items()
                 ),
             )
             for label, report in reports.items()
         ),
-        note=f"equal margins: the same loss with e = 0 ({GAP!r} for the last); recall: mean over"
-        " agents, in points",
+        note=f"equal margins: the same loss with e = 0 ({GAP!r} for gap weights, hinge and ramp by"
+        " the same solver); recall: mean over agents, in points",
     ).narrower()
 
 
@@ -97,25 +128,32 @@ def shares(report: Report) -> Table:
     ).narrower()
 
 
-def plain(report: Report, *, baseline: str = EQUAL) -> dict[str, Any]:
+def plain(
+    report: Report, *, baseline: str = EQUAL, beside: Sequence[Method] = ()
+) -> dict[str, Any]:
     """What the table shows and the shares and recalls of agents, for JSON.
 
-    A figure is its mean and the half-width of its interval; see :class:`.Spread`.
+    A figure is its mean and the half-width of its interval; see :class:`.Spread`. Arguments as in
+    :func:`table`.
     """
     against = [LOSS.figure(each) for each in report.method(baseline).metrics]
+    apart = {each.name for each in beside}
 
     def figures(method: Method) -> dict[str, Any]:
         losses = [LOSS.figure(each) for each in method.metrics]
         differences = [one - two for one, two in zip(losses, against, strict=True)]
+        shown = [each for each in COLUMNS if method.name not in apart or not each.of_agents]
+        recalls = _means([each.recalls for each in method.metrics])
         return {
-            **{each.heading: _pair(method.spread(each.figure)) for each in COLUMNS},
+            **{each.heading: _pair(method.spread(each.figure)) for each in shown},
             f"minus {baseline}": _pair(spread(differences)),
             "deferral loss by seed": [round(each, 4) for each in losses],
             "shares": _means([each.shares for each in method.metrics]),
-            "recalls": _means([each.recalls for each in method.metrics]),
+            **({} if method.name in apart else {"recalls": recalls}),
         }
 
-    methods = [*report.methods, *(agent.alone for agent in report.agents), report.oracle]
+    alone = (agent.alone for agent in report.agents)
+    methods = [*report.methods, *beside, *alone, report.oracle]
     names = {each.name for each in methods}
     return {
         "MILD minus its own loss with equal margins": {
@@ -138,12 +176,14 @@ def _means(by_seed: Sequence[Sequence[float]]) -> list[float]:
     return [round(spread(values).mean, 4) for values in zip(*by_seed, strict=True)]
 
 
-def _pair(value: Spread) -> list[float]:
-    return [round(value.mean, 4), round(value.half_width, 4)]
+def _pair(value: Spread) -> list[Any]:
+    found = [round(value.mean, 4), round(value.half_width, 4)]
+    whole = value.count == value.seeds
+    return found if whole else [*found, f"{value.count} of {value.seeds} seeds"]
 
 
-def margins_chosen(found: Sequence[Decided]) -> str:
+def margins_chosen(found: Sequence[Decided], name: str = MILD) -> str:
     """The exponents of the rule that validation chose, and the weight decays, by seed."""
-    made = [each.settings[MILD] for each in found]
+    made = [each.settings[name] for each in found]
     exponents = ", ".join(f"{each['surrogate_settings']['exponent']:.2g}" for each in made)
     return f"e = {exponents}; weight decay {', '.join(str(each['weight_decay']) for each in made)}"

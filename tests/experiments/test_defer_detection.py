@@ -17,8 +17,9 @@ from experiments.deferral.detection import (
     precisions,
     sentences,
 )
-from experiments.deferral.detection_agents import Answers, Images
+from experiments.deferral.detection_agents import Answers
 from experiments.deferral.detection_figure import draw
+from experiments.deferral.detection_images import Images
 from experiments.deferral.detection_methods import (
     AGENTS,
     METHODS,

@@ -9,18 +9,20 @@ import pytest
 import torch
 
 from experiments.deferral.detection_agents import (
-    CLASSES,
-    FILE,
-    HEIGHT,
     SIZES,
-    WIDTH,
-    Images,
     _mirrored,
     answers,
-    blood_cells,
     build,
     kept_answers,
     trained,
+)
+from experiments.deferral.detection_images import (
+    CLASSES,
+    FILE,
+    HEIGHT,
+    WIDTH,
+    Images,
+    blood_cells,
 )
 from experiments.deferral.detection_metrics import Boxes
 

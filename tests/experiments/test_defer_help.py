@@ -18,6 +18,7 @@ from assistlearn.deferral.report import Spread
 from experiments.deferral.help_curves import BOUNDS, ORACLE, RANDOM, bounded, swept
 from experiments.deferral.help_figures import draw_costs, draw_failure, draw_rates
 from experiments.deferral.help_pictures import data_sets, split
+from experiments.deferral.help_published import differences
 from experiments.deferral.help_rejectors import Scores
 from experiments.deferral.help_results import (
     ALL_LOCAL,
@@ -33,7 +34,7 @@ from experiments.deferral.help_results import (
     rows,
     trials_at,
 )
-from experiments.deferral.help_setup import QUICK
+from experiments.deferral.help_setup import PAPER, QUICK
 from experiments.deferral.help_show import plain, tables
 from experiments.deferral.help_tables import TABLE_1_PUBLISHED, Side, contrast, grouped, implied
 from experiments.deferral.help_world import TABLE_1, Client, Server, World, views
@@ -240,6 +241,31 @@ def test_a_verdict_follows_from_the_interval(found, low, high, expected):
     said = [*verdicts("x", dataclasses.replace(found, steps={**found.steps, OURS: row}))]
 
     assert said[1].endswith(f"{expected}.")
+
+
+@pytest.mark.parametrize(("half_width", "said"), [(0.01, False), (0.9, True)])
+def test_published_numbers_and_a_reason_stand_beside_ours(found, half_width, said):
+    """That seeds disagree is said where their interval says it."""
+    rate = Spread(mean=0.5, half_width=half_width, count=3)
+    row = dataclasses.replace(found.steps[PUBLISHED], reject_rate=rate)
+
+    models, table_1, table_6 = differences(
+        "Fashion-MNIST", dataclasses.replace(found, steps={**found.steps, PUBLISHED: row}), SCALE
+    )
+
+    assert "client 88.2 and server 91.6 % published" in models
+    assert "these are other images" in models
+    assert "40 images of 16x16 pixels only" in models
+    assert "reject rate 8.3 %" in table_1
+    assert f"50.0 ±{100 * half_width:.1f} %" in table_1
+    assert ("differ widely" in table_1) == said
+    assert "93.5 % asked and 90.0 % right published" in table_6
+
+
+def test_at_full_size_the_reason_is_the_images_held_out(found):
+    models, *_ = differences("CIFAR-10", found, PAPER)
+
+    assert "45,000 images were trained on, not all" in models
 
 
 def write_strips(path, images, labels):

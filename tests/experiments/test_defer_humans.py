@@ -12,13 +12,13 @@ from experiments.deferral.humans_data import Asked
 from experiments.deferral.humans_figure import draw
 from experiments.deferral.humans_tables import LOSS, Found, plain, table
 from experiments.deferral.humans_ways import (
-    OWN_CLASSES,
     TWO_STAGE,
     lesson,
     one_stage,
     one_stage_ways,
     two_stage,
 )
+from experiments.deferral.one_stage import OWN_CLASSES
 
 COUNT = 400
 

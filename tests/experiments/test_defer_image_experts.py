@@ -8,12 +8,26 @@ import torch
 from matplotlib.image import imread
 from threadpoolctl import threadpool_limits
 
+from assistlearn.deferral.rejectors import Rejector
 from assistlearn.deferral.report import deferral_report
 from experiments.deferral import image_experts_agents
-from experiments.deferral.common import EQUAL, RANDOM
-from experiments.deferral.image_experts import NOTE, THRESHOLD, draw, study, thinned
+from experiments.deferral.common import EQUAL, HINGE, PAIRS, RAMP, RANDOM, Candidate, joined
+from experiments.deferral.image_experts import (
+    NOTE,
+    ONE_STAGE,
+    THRESHOLD,
+    VALIDATED,
+    draw,
+    measured,
+    published,
+    study,
+    study_kinked,
+    study_one_stage,
+    thinned,
+)
 from experiments.deferral.image_experts_agents import PRICE, SETTINGS, Pictures, lesson, names
-from experiments.deferral.tables import plain, table
+from experiments.deferral.one_stage import OWN_CLASSES, one_stage
+from experiments.deferral.tables import paired, plain, table
 
 FLAT, STEP, TAILED = SETTINGS
 
@@ -123,37 +137,107 @@ def test_fewer_training_rows_leave_the_test_as_it_is():
 
     assert len(few.costs) == len(few.features) == 150
     assert few.held_out.max() < 150
+    assert len(few.labels) == 150
     assert few.test_costs is made.test_costs
+    assert few.test_labels is made.test_labels
 
 
 @pytest.fixture(scope="module")
-def reports():
+def lessons():
     parts = pictures(400), pictures(300, seed=1)
-    return {
-        setting.label: deferral_report(
-            [study(lesson(parts, setting, seed), seed).trial for seed in range(2)],
-            agents=names(setting),
-        )
-        for setting in (STEP,)
-    }
+    return [lesson(parts, STEP, seed) for seed in range(2)]
 
 
-def test_losses_learn_whom_to_ask_and_confidence_alone_cannot_tell(reports):
+@pytest.fixture(scope="module")
+def found(lessons):
+    """Every method on two draws of experts."""
+    made = [
+        joined(study(each, seed), study_kinked(each, seed)) for seed, each in enumerate(lessons)
+    ]
+    alone = [study_one_stage(each, seed) for seed, each in enumerate(lessons)]
+    return {STEP.label: measured(made, alone, agents=names(STEP))}
+
+
+def losses(report):
+    return {each.name: each.spread(lambda m: m.deferral_loss).mean for each in report.methods}
+
+
+def test_losses_learn_whom_to_ask_and_confidence_alone_cannot_tell(found):
     """A threshold on confidence knows when to ask but not whom: it has one expert."""
-    for report in reports.values():
-        loss = {each.name: each.spread(lambda m: m.deferral_loss).mean for each in report.methods}
+    loss = losses(found[STEP.label].report)
 
-        assert loss[EQUAL] < loss[THRESHOLD] < loss[RANDOM]
-        assert loss["plug-in"] < loss["best agent"]
+    assert loss[EQUAL] < loss[THRESHOLD] < loss[RANDOM]
+    assert loss["plug-in"] < loss["best agent"]
 
 
-def test_results_are_shown_written_and_drawn_in_a_small_file(reports, tmp_path):
-    for label, report in reports.items():
-        text = table(report, label, note=NOTE).text()
-        document = json.loads(json.dumps(plain(report)))
+def test_hinge_and_ramp_learn_whom_to_ask_from_the_start_that_they_have(found):
+    loss = losses(found[STEP.label].report)
 
-        assert all(each in text for each in (THRESHOLD, "always main model", "oracle", label))
-        assert len(document["methods"][EQUAL]["recalls"]) == len(report.agents)
-    draw(tmp_path / "figure.png", reports, "two seeds")
+    for name in (HINGE, RAMP, PAIRS[HINGE], PAIRS[RAMP]):
+        assert loss[name] < loss["best agent"]
+
+
+def test_without_an_early_stop_the_hinge_of_five_agents_forgets_whom_to_ask(found):
+    loss = losses(found[STEP.label].report)
+
+    assert loss["hinge, no early stop"] > loss[PAIRS[HINGE]] + 0.05
+
+
+def test_a_one_stage_method_names_classes_itself_where_features_tell_them(found, lessons):
+    """The features tell nearly every class, and the main model is right on half of them only."""
+    each = found[STEP.label]
+
+    accuracies = [metrics.accuracy for metrics in each.one_stage.metrics]
+
+    assert min(accuracies) > 0.85
+    right = [made.test_correct[:, 0].mean() for made in lessons]
+    assert max(right) < 0.6
+    assert each.one_stage.name == ONE_STAGE
+
+
+def test_one_stage_costs_are_those_of_its_own_classes_and_of_the_same_experts(lessons):
+    made = lessons[0]
+    candidate = Candidate(rejector=Rejector(surrogate="two_stage"))
+
+    trial = one_stage(made, candidate, name="mine", classes=10, seed=0).trial
+
+    assert (trial.costs[:, 1:] == made.test_costs[:, 1:]).all()
+    assert set(trial.costs[:, 0]) == {0, 1}
+    assert (trial.correct[:, 0] == (trial.costs[:, 0] == 0)).all()
+    report = deferral_report([trial, trial], agents=(OWN_CLASSES, *made.agents[1:]))
+    assert report.agents[0].alone.metrics[0].accuracy > 0.9
+
+
+def test_methods_measured_apart_are_joined_only_on_the_same_rows(lessons):
+    one, other = (study_kinked(each, 0) for each in lessons)
+
+    with pytest.raises(AssertionError):
+        joined(one, other)
+
+
+def test_results_are_shown_written_and_drawn_in_a_small_file(found, tmp_path):
+    for label, each in found.items():
+        text = table(each.report, label, note=NOTE, beside=[each.one_stage]).text()
+        document = json.loads(json.dumps(plain(each.report, beside=[each.one_stage])))
+
+        wanted = (THRESHOLD, "always main model", "oracle", label, ONE_STAGE, HINGE)
+        assert all(one in text for one in wanted)
+        assert len(document["methods"][EQUAL]["recalls"]) == len(each.report.agents)
+        assert "regret" not in document["methods"][ONE_STAGE]
+        assert len(document["methods"][ONE_STAGE]["deferral loss by seed"]) == 2
+        assert [*each.chosen] == [*VALIDATED]
+        assert f"{RAMP}: loss" in paired({label: each.report}).text()
+    draw(tmp_path / "figure.png", found, "two seeds")
     assert (tmp_path / "figure.png").stat().st_size < 150_000
     assert imread(tmp_path / "figure.png").shape[1] > 800
+
+
+def test_the_published_numbers_of_mild_stand_beside_ours_with_the_reason_of_the_difference(found):
+    beside = published(found)
+
+    loss = found[STEP.label].report.method(EQUAL).spread(lambda m: m.deferral_loss).mean
+    assert beside["deferral loss"]["published"] == 0.106
+    assert beside["share of expert 1, %"]["published"] == pytest.approx(70.01)
+    ours = beside["deferral loss"]["ours"][f"{STEP.label}, {EQUAL}"]
+    assert ours.startswith(f"{loss:.3f}")
+    assert "cannot be compared" in beside["difference"]

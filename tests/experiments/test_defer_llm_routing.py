@@ -11,11 +11,11 @@ from threadpoolctl import threadpool_limits
 
 from assistlearn.deferral.report import Oracle, average_quality, deferral_report, trial
 from experiments.deferral import llm_outcomes
-from experiments.deferral.common import EQUAL, MILD, kept
+from experiments.deferral.common import EQUAL, MILD, RAMP, joined, kept
 from experiments.deferral.llm_figure import draw
 from experiments.deferral.llm_outcomes import COMPONENTS, Prompts, lesson, routellm
 from experiments.deferral.llm_quality import MIXED, cost_quality, recovered
-from experiments.deferral.llm_routing import BY_TASK, SHORT, study
+from experiments.deferral.llm_routing import BY_TASK, SHORT, study, study_kinked
 from experiments.deferral.tables import margins_chosen, paired, plain, shares, table
 
 
@@ -57,7 +57,7 @@ def made_up(rows=240, agents=3):
 @pytest.fixture(scope="module")
 def measured():
     """All methods on two divisions of the made-up prompts."""
-    return [study(made_up(), seed) for seed in range(2)]
+    return [joined(study(made_up(), seed), study_kinked(made_up(), seed)) for seed in range(2)]
 
 
 @pytest.fixture(scope="module")
@@ -253,6 +253,7 @@ def test_tables_and_json_hold_every_method_every_agent_and_the_oracle(measured, 
     assert document["methods"][EQUAL][f"minus {EQUAL}"] == [0, 0]
     assert "MILD, theory rule: loss" in paired({"made up": report}).text()
     assert margins_chosen(measured).count(",") == 2
+    assert margins_chosen(measured, RAMP).startswith("e = ")
     assert all(each in shares(report).text() for each in ("plug-in", "oracle"))
 
 
