@@ -99,7 +99,7 @@ def main(  # noqa: PLR0913  # the command's options
     findings = {
         "scaled_down": scaled,
         "unit": "joint cost: share of wrong classes plus mean error of the value; intervals are"
-        " half-widths at 95 % over seeds (Student's t)",
+        " half-widths at 95 % over seeds (Student's t, corrected for re-divisions of one table)",
         "seeds": seeds,
         "published": PUBLISHED,
         "lambdas of class and value": LAMBDAS,

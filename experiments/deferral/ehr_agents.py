@@ -34,6 +34,7 @@ from experiments.deferral.ehr_data import BEDSIDE, HISTORY, LABORATORY, Patients
 
 HALF: Final = 0.5
 TEST: Final = 0.2  # share of the patients, as in the paper
+OVERLAP: Final = TEST / (1 - TEST)  # every seed divides the same patients anew
 CLUSTERS: Final = 6
 """As in the paper's released code; the largest cluster is number 1."""
 EXPERTISE: Final = {"class": ((1, 2, 4), (1, 5, 6)), "value": ((1, 3, 5), (1, 4, 6))}

@@ -16,7 +16,7 @@ from assistlearn.deferral.report import Metrics, Report, Spread, Table, deferral
 from assistlearn.deferral.report.build import Method
 from assistlearn.deferral.report.tables import cell
 from experiments.deferral.common import BEST_AGENT, Decided, rounded
-from experiments.deferral.ehr_agents import Answers, Case
+from experiments.deferral.ehr_agents import OVERLAP, Answers, Case
 from experiments.deferral.ehr_ways import CLASS, JOINT, LINEAR, VALUE
 
 Figure = Callable[[Metrics], float]
@@ -77,7 +77,7 @@ class Found:
 
 def measured(case: Case, answers: Sequence[Answers], made: Sequence[Decided]) -> Found:
     """The report on all seeds, and what it does not know: areas and the reference."""
-    report = deferral_report([each.trial for each in made], agents=case.agents)
+    report = deferral_report([each.trial for each in made], agents=case.agents, overlap=OVERLAP)
     areas: dict[str, list[float]] = {}
     references = []
     for each, decided in zip(answers, made, strict=True):
@@ -108,8 +108,12 @@ def _area(told_BA: Floats, agents_B: Ints, died_B: Ints) -> float:
     return float(roc_auc_score(died_B, told_BA[np.arange(len(died_B)), agents_B]))
 
 
+def _spread(by_seed: Sequence[float]) -> Spread:
+    return spread(by_seed, overlap=OVERLAP)
+
+
 def _paired(first: Sequence[float], second: Sequence[float]) -> Spread:
-    return spread([one - two for one, two in zip(first, second, strict=True)])
+    return _spread([one - two for one, two in zip(first, second, strict=True)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +183,8 @@ def table(found: Found, title: str) -> Table:
         ),
         rows=(*_rows(found), _reference_row(found)),
         note="asked: " + " / ".join(found.case.agents) + "; over random: saved against the same"
-        " shares dealt out at random; differences are paired by seed; intervals are 95 %",
+        " shares dealt out at random; differences are paired by seed; intervals are 95 %,"
+        " corrected for re-divisions of one table",
     )  # fmt: skip
 
 
@@ -192,7 +197,7 @@ def _rows(found: Found) -> Iterator[tuple[str, ...]]:
             cell(found.ahead(method.name, JOINT)),
             cell(found.ahead(method.name, BEST_AGENT)),
             cell(method.spread(ACCURACY), percent=True),
-            cell(spread(found.areas[method.name]), percent=True),
+            cell(_spread(found.areas[method.name]), percent=True),
             cell(method.spread(value_error)),
             cell(method.spread(attrgetter("regret"))),
             cell(method.spread(attrgetter("over_random"))),
@@ -202,7 +207,7 @@ def _rows(found: Found) -> Iterator[tuple[str, ...]]:
 
 def _reference_row(found: Found) -> tuple[str, ...]:
     def over_seeds(figure: Callable[[Reference], float]) -> Spread:
-        return spread([figure(each) for each in found.references])
+        return _spread([figure(each) for each in found.references])
 
     return (
         f"no agent: {found.case.reference}",
@@ -226,7 +231,7 @@ def plain(found: Found) -> dict[str, Any]:
             f"minus {JOINT}": rounded(found.ahead(method.name, JOINT)),
             f"minus {BEST_AGENT}": rounded(found.ahead(method.name, BEST_AGENT)),
             "accuracy": rounded(method.spread(ACCURACY)),
-            "AUC": rounded(spread(found.areas[method.name])),
+            "AUC": rounded(_spread(found.areas[method.name])),
             found.case.value: rounded(method.spread(value_error)),
             "regret": rounded(method.spread(attrgetter("regret"))),
             "over random": rounded(method.spread(attrgetter("over_random"))),
@@ -235,12 +240,12 @@ def plain(found: Found) -> dict[str, Any]:
         }
     references = found.references
     methods[f"no agent: {found.case.reference}"] = {
-        "joint cost": rounded(spread([each.cost for each in references])),
+        "joint cost": rounded(_spread([each.cost for each in references])),
         f"minus {JOINT}": rounded(found.reference_ahead(JOINT)),
         f"minus {BEST_AGENT}": rounded(found.reference_ahead(BEST_AGENT)),
-        "accuracy": rounded(spread([each.accuracy for each in references])),
-        "AUC": rounded(spread([each.area for each in references])),
-        found.case.value: rounded(spread([each.value_error for each in references])),
+        "accuracy": rounded(_spread([each.accuracy for each in references])),
+        "AUC": rounded(_spread([each.area for each in references])),
+        found.case.value: rounded(_spread([each.value_error for each in references])),
     }
     tested = [
         {"claim": str(claim), "rejectors": kind, **rounded(difference),

@@ -77,12 +77,14 @@ def draw_failure(path: Path, found: Mapping[str, Mapping[str, Row]]) -> None:
         if source in TABLE_1_PUBLISHED:
             there = implied(TABLE_1_PUBLISHED[source])
             axis.plot(
-                there.loss - there.all_local, 0, marker="*", markersize=13, color=RED,
+                there.loss - there.all_local, len(shown), marker="*", markersize=13, color=RED,
                 markeredgecolor="white", linestyle="", zorder=4,
-                label=f"what the paper's Table 1 implies ({source})",
             )  # fmt: skip
-            axis.legend(loc="lower right", frameon=False, fontsize=9)
-        axis.set_yticks(range(len(shown)), shown)
+            axis.annotate(
+                source, (there.loss - there.all_local, len(shown)), (9, 0),
+                textcoords="offset points", va="center", fontsize=9,
+            )  # fmt: skip
+        axis.set_yticks(range(len(shown) + 1), [*shown, "what the paper's Table 1 implies"])
         axis.invert_yaxis()
         axis.set_xlabel(
             "generalised 0-1 loss less that of never asking\n(right of the line: worse)"
@@ -94,7 +96,7 @@ def draw_costs(path: Path, found: Mapping[str, Mapping[HelpCosts, Mapping[str, R
     """Loss, accuracy and reject rate against c_e, a column for each data set and c_1."""
     columns = [(data, error) for data in found for error in SERVER_ERROR_COSTS]
     figure: Figure = new_figure(3.3 * len(columns) + 0.4, 8.4)
-    axes = figure.subplots(3, len(columns), sharex=True, sharey="row", squeeze=False)
+    axes = figure.subplots(3, len(columns), sharex=True, squeeze=False)
     lines: Sequence[tuple[str, Callable[[Row], Spread], bool]] = (
         ("generalised 0-1 loss", lambda row: row.loss, False),
         ("system accuracy", lambda row: row.accuracy, True),
@@ -110,12 +112,16 @@ def draw_costs(path: Path, found: Mapping[str, Mapping[HelpCosts, Mapping[str, R
             tidy(axis, f"{data}, $c_1$ = {error:g}" if axis is axes[0, column] else "")
             for name, look in LOOKS.items():
                 spreads = [figure_of(rows[name]) for rows in at.values()]
-                _line(axis, [*at], spreads, look, name)
+                _line(axis, [*at], spreads, look, name, share=percent)
             if percent:
                 _percent(axis)
             if not column:
                 axis.set_ylabel(label)
+        axes[-1, column].set_ylim(-0.03, 1.03)
         axes[-1, column].set_xlabel("$c_e$, cost of asking")
+    for row in axes[:2]:
+        for data in found:
+            _same_limits([axis for axis, at in zip(row, columns, strict=True) if at[0] == data])
     figure.legend(
         *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4,
         frameon=False, fontsize=9.5, handlelength=3,
@@ -126,13 +132,13 @@ def draw_costs(path: Path, found: Mapping[str, Mapping[HelpCosts, Mapping[str, R
 def draw_rates(path: Path, found: Mapping[str, Mapping[str, Bounded]]) -> None:
     """Accuracy, and what is saved against asking at random, at every bound."""
     figure: Figure = new_figure(5.2 * len(found) + 0.4, 7.6)
-    axes = figure.subplots(2, len(found), sharex=True, sharey="row", squeeze=False)
+    axes = figure.subplots(2, len(found), sharex=True, squeeze=False)
     for column, (data, rules) in enumerate(found.items()):
         above, below = axes[:, column]
         tidy(above, data)
         tidy(below, "")
         for name, look in RULES.items():
-            _line(above, BOUNDS, rules[name].accuracy, look, name)
+            _line(above, BOUNDS, rules[name].accuracy, look, name, share=True)
             if name != RANDOM:
                 _line(below, BOUNDS, rules[name].gain, look, name)
         below.axhline(0, color=GREY, linestyle=":")
@@ -148,17 +154,31 @@ def draw_rates(path: Path, found: Mapping[str, Mapping[str, Bounded]]) -> None:
     save(figure, path)
 
 
-def _line(
-    axis: Axes, places: Sequence[float], spreads: Sequence[Spread], look: Look, name: str
+def _line(  # noqa: PLR0913  (what is drawn, where and how)
+    axis: Axes,
+    places: Sequence[float],
+    spreads: Sequence[Spread],
+    look: Look,
+    name: str,
+    *,
+    share: bool = False,
 ) -> None:
-    """Means, and a band for the intervals."""
+    """Means, and a band for the intervals, which a share cannot leave 0 to 1 by."""
     means = [each.mean for each in spreads]
     axis.plot(
         places, means, color=look.colour, linestyle=look.style, marker=look.marker,
         markersize=4, linewidth=1.6, label=name,
     )  # fmt: skip
     low, high = ([each.mean + sign * each.half_width for each in spreads] for sign in (-1.0, 1.0))
+    if share:
+        low, high = [max(each, 0.0) for each in low], [min(each, 1.0) for each in high]
     axis.fill_between(places, low, high, color=look.colour, alpha=0.12, linewidth=0)
+
+
+def _same_limits(axes: Sequence[Axes]) -> None:
+    limits = [axis.get_ylim() for axis in axes]
+    for axis in axes:
+        axis.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
 
 
 def _percent(axis: Axes) -> None:

@@ -36,6 +36,7 @@ from assistlearn.randomness import derive_seed
 from experiments.deferral.humans_images import MODEL_IMAGES, Seen, kept_outputs
 
 CLASSES: Final = 10
+OVERLAP: Final = 1.0  # of halves: every seed divides the same rows anew
 COMPONENTS: Final = 50  # of a post's words, for the rejector
 FINDINGS: Final = ("fracture", "pneumothorax", "airspace_opacity", "nodule_mass")
 TRUTHS: Final = ("fracture", "pneumothorax", "airspace_opacity", "nodule_or_mass")

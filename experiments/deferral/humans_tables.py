@@ -40,12 +40,14 @@ class Found:
     def ahead(self, method: Method, other: str, figure: Any = LOSS) -> Spread:
         """``method`` minus ``other``, paired by seed."""
         pairs = zip(method.metrics, self.method(other).metrics, strict=True)
-        return spread([figure(one) - figure(two) for one, two in pairs])
+        return spread(
+            [figure(one) - figure(two) for one, two in pairs], overlap=self.report.overlap
+        )
 
 
 def area(method: Method) -> Spread:
     """Mean accuracy over all deferral rates; nothing for a method without scores."""
-    return spread([each.area for each in method.curves])
+    return spread([each.area for each in method.curves], overlap=method.overlap)
 
 
 def table(found: Found, title: str) -> Table:
@@ -60,7 +62,8 @@ def table(found: Found, title: str) -> Table:
         note="asked: " + " / ".join(agent.name for agent in found.report.agents)
         + "; at all rates: mean accuracy over deferral rates from 0 to 1; over random: saved"
         " against the same shares at random; a one-stage method's first agent is its own model;"
-        " differences are paired by seed; intervals are 95 %",
+        " differences are paired by seed; intervals are 95 %, corrected"
+        " for re-divisions of one table",
     )  # fmt: skip
 
 

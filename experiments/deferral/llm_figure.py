@@ -50,7 +50,8 @@ def draw(
     _prices(fourth, dollars)
     seeds = len(next(iter(reports.values())).seeds)
     figure.suptitle(
-        f"{seeds} random splits, 95 % intervals; MILD is a reconstruction. Scaled down: {note}",
+        f"{seeds} divisions of the same rows, 95 % intervals corrected for that; MILD is a"
+        f" reconstruction. Scaled down: {note}",
         fontsize=9, x=0.01, ha="left", color=INK, wrap=True,
     )  # fmt: skip
     save(figure, path)

@@ -20,6 +20,7 @@ from experiments.deferral.common import Lesson
 COMPONENTS: Final = 32
 WORDS: Final = r"(?u)[\u4e00-\u9fff]|\b\w\w+\b"  # a Chinese character is a word
 TEST, HELD_OUT = 0.2, 0.25  # of all rows; of the training rows
+OVERLAP: Final = TEST / (1 - TEST)  # every seed divides the same rows anew
 STRONG_PRICE: Final = 0.1  # of RouteLLM's strong model, in errors
 DOLLAR: Final = 30.0  # what a dollar of RouterBench's is worth, in errors
 SAMPLED: Final = ("gsm8k", "humaneval")  # graded by the share of ten answers that are right

@@ -25,9 +25,15 @@ def recovered(report: Report) -> dict[str, dict[str, Any]]:
             continue
         ends = zip(method.curves, weak, strong, strict=True)
         gaps = [(np.array(curve.quality) - low) / (high - low) for curve, low, high in ends]
-        rows[method.name] = {"APGR": spread([float(np.trapezoid(each, RATES)) for each in gaps])}
+        rows[method.name] = {
+            "APGR": spread(
+                [float(np.trapezoid(each, RATES)) for each in gaps], overlap=report.overlap
+            )
+        }
         rows[method.name] |= {
-            f"CPT({percent} %)": spread([_first_share(each, percent / 100) for each in gaps])
+            f"CPT({percent} %)": spread(
+                [_first_share(each, percent / 100) for each in gaps], overlap=report.overlap
+            )
             for percent in (20, 50, 80)
         }
     return rows
@@ -43,7 +49,7 @@ def _first_share(gap: Floats, wanted: float) -> float:
 
 
 def cost_quality(
-    trials: Mapping[float, Sequence[Trial]], methods: Sequence[str]
+    trials: Mapping[float, Sequence[Trial]], methods: Sequence[str], *, overlap: float
 ) -> dict[str, dict[str, Any]]:
     """Points (dollars a call, accuracy) of each method by what a dollar is worth, and its AIQ.
 
@@ -53,6 +59,7 @@ def cost_quality(
     Args:
         trials: by what a dollar is worth, in errors, one for each seed.
         methods: of those in the trials.
+        overlap: of the seeds' divisions; see :func:`.spread`.
     """
     by_seed = [
         _points(dict(zip(trials, made, strict=True)), methods)
@@ -66,7 +73,7 @@ def cost_quality(
             x, y = zip(cheapest, *points[name], strict=True)
             areas.append(average_quality(x, y, upto=dearest[0]))
         mean = np.mean([points[name] for points in by_seed], axis=0)
-        found[name] = {"AIQ": spread(areas), "points": mean.tolist()}
+        found[name] = {"AIQ": spread(areas, overlap=overlap), "points": mean.tolist()}
     return found
 
 

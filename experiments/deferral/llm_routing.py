@@ -54,6 +54,7 @@ from experiments.deferral.llm_figure import draw
 from experiments.deferral.llm_outcomes import (
     COMPONENTS,
     DOLLAR,
+    OVERLAP,
     Prompts,
     lesson,
     llmrouter,
@@ -149,7 +150,7 @@ def run(
         prompts = read(folder)
         found = made(label, prompts)
         trials = [each.trial for each in found]
-        reports[label] = deferral_report(trials, agents=prompts.agents)
+        reports[label] = deferral_report(trials, agents=prompts.agents, overlap=OVERLAP)
         chosen[label] = {name: margins_chosen(found, name) for name in VALIDATED}
         if read is routerbench:
             by_dollar[DOLLAR] = trials
@@ -158,7 +159,7 @@ def run(
             prompts = routerbench(folder, dollar=dollar)
             made_here = made(f"RouterBench, {dollar:g} a dollar", prompts, SHORT)
             by_dollar[dollar] = [each.trial for each in made_here]
-    return reports, chosen, cost_quality(by_dollar, SHORT)
+    return reports, chosen, cost_quality(by_dollar, SHORT, overlap=OVERLAP)
 
 
 def shown(report: Report, label: str) -> str:
@@ -276,7 +277,7 @@ def main(  # noqa: PLR0913  # a command's options
     findings = {
         "scaled_down": scaled,
         "unit": "costs in errors; a figure is its mean and the half-width of its 95 % interval over"
-        " seeds (Student's t)",
+        " seeds (Student's t, corrected for re-divisions of one table)",
         "seeds": seeds,
         "published and ours": beside,
         "MILD": MILD_NOTE,

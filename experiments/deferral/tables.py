@@ -59,7 +59,9 @@ def table(
             cell(method.spread(each.figure), percent=each.percent) for each in COLUMNS
         )
         pairs = zip(method.metrics, against.metrics, strict=True)
-        ahead = spread([LOSS.figure(one) - LOSS.figure(two) for one, two in pairs])
+        ahead = spread(
+            [LOSS.figure(one) - LOSS.figure(two) for one, two in pairs], overlap=report.overlap
+        )
         if method.name in apart:
             others = [
                 NOTHING if each.of_agents else other
@@ -146,7 +148,7 @@ def plain(
         recalls = _means([each.recalls for each in method.metrics])
         return {
             **{each.heading: _pair(method.spread(each.figure)) for each in shown},
-            f"minus {baseline}": _pair(spread(differences)),
+            f"minus {baseline}": _pair(spread(differences, overlap=report.overlap)),
             "deferral loss by seed": [round(each, 4) for each in losses],
             "shares": _means([each.shares for each in method.metrics]),
             **({} if method.name in apart else {"recalls": recalls}),
@@ -161,6 +163,7 @@ def plain(
             for name, against in PAIRS.items()
             if {name, against} <= names
         },
+        "overlap": report.overlap,
         "agents": [each.name for each in report.agents],
         "test examples": list(report.examples),
         "one cheapest agent": round(spread(report.decided).mean, 4),
