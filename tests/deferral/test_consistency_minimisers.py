@@ -268,3 +268,17 @@ def test_what_is_no_distribution_or_no_weights_is_refused():
         least_conditional_risk(-weights_XA)
     with pytest.raises(ConfigError, match="1 agents"):
         conditional_minimizer(weights_XA[:, :1])
+
+
+@pytest.mark.parametrize("nu", [1 - 1e-7, 1 - 1e-5, 1 + 1e-6, 1 + 1e-4, 0.5, 1.0, 1.5, 2.0])
+def test_the_least_risk_of_float32_weights_is_that_of_the_same_numbers_in_float64(nu):
+    weights_XA = random_weights(3).float()
+
+    found_X = least_conditional_risk(weights_XA, nu)
+
+    assert found_X.dtype == torch.float32
+    exact_X = least_conditional_risk(weights_XA.double(), nu)
+    torch.testing.assert_close(found_X.double(), exact_X, rtol=1e-6, atol=0)
+    near_X = least_conditional_risk(weights_XA.double(), 1.0)
+    if abs(nu - 1) < 1e-3:
+        torch.testing.assert_close(exact_X, near_X, rtol=1e-3, atol=0)

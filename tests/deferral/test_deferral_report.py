@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -145,6 +146,9 @@ def test_a_table_is_cut_from_the_right_until_it_fits(width, columns):
     assert found.columns == table.columns[:columns]
     assert found.rows == tuple(row[:columns] for row in rows)
     assert found.fits(width) == (width >= 16)
+    gone = ", ".join(table.columns[columns:])
+    assert found.note == (f"columns left out: {gone}" if gone else "")
+    assert replace(table, note="n").cut(1).note == "n; columns left out: regret"
 
 
 def test_markdown_has_one_rule_for_each_table_and_escapes_bars():
@@ -165,14 +169,21 @@ def test_zero_is_never_shown_with_a_sign():
     assert "-0.0" not in report_text(report)
 
 
-def test_json_is_strict_and_has_null_for_what_is_not_finite():
+def test_json_is_strict_and_tells_what_is_infinite_from_what_is_undefined():
     costs = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
     report = deferral_report(trial(costs, {"it": np.array([0, 0, 0])}, seed=7))
 
     document = json.loads(json.dumps(report_json(report), allow_nan=False))
 
     assert document["seeds"] == [7]
-    assert document["summary"]["it"]["divergence"] == {"mean": None, "half_width": None, "count": 1}
+    assert document["summary"]["it"]["divergence"] == {
+        "mean": "inf",
+        "half_width": None,
+        "count": 1,
+        "seeds": 1,
+    }
+    assert document["summary"]["it"]["accuracy"]["mean"] is None
+    assert document["overlap"] == 0
     assert document["methods"][0]["metrics"][0]["recalls"] == [1.0, 0.0]
     assert document["agents"][1]["counts"] == [2]
     assert document["best_agent"] == "agent 1"
@@ -249,6 +260,23 @@ def test_what_does_not_fit_is_refused_with_a_hint(refused, said):
         refused()
 
     assert caught.value.hint
+
+
+def test_a_method_called_as_the_reports_own_bound_is_refused():
+    with pytest.raises(ConfigError, match="a method is called 'oracle'") as caught:
+        trial(GOOD, {"it": [0, 0], "oracle": [0, 1]})
+
+    assert caught.value.hint == "rename it"
+
+
+@pytest.mark.parametrize("overlap", [-0.1, math.nan, math.inf])
+def test_an_overlap_that_is_no_ratio_of_rows_is_refused(overlap):
+    for refused in (
+        lambda: spread([1.0], overlap=overlap),
+        lambda: deferral_report([], overlap=overlap),
+    ):
+        with pytest.raises(ConfigError, match="the overlap is"):
+            refused()
 
 
 @pytest.mark.parametrize("names", [["a"], ["a", "a", "b"], ["a", "b", "c", "d"]])

@@ -1,6 +1,7 @@
 """Curves and hulls against the rules and mixtures that they stand for."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -114,6 +115,36 @@ def test_average_quality_is_the_area_under_the_hull_by_hand():
     assert average_quality([0, 1, 0.5], [0.5, 0.9, 0.6], upto=2) == pytest.approx(0.8)
     assert average_quality([0, 1], [0.5, 0.9], upto=0.5) == pytest.approx(0.6)
     assert average_quality([1], [0.7], upto=3) == pytest.approx(0.7)
+
+
+def test_average_quality_between_common_ends_by_hand():
+    """Half way up, then level; nothing is known below the first point."""
+    assert average_quality([0, 1], [0.5, 0.9], start=0.5, upto=1.5) == pytest.approx(0.85)
+    assert math.isnan(average_quality([0.5, 1], [0.5, 0.9], start=0.25, upto=1))
+
+
+def test_average_qualities_of_methods_that_reach_different_prices_compare():
+    """Agent 0 is the dearest: each method reaches down to the expert that it knows of."""
+    generator = np.random.default_rng(0)
+    correct = generator.random((400, 3)) < [0.9, 0.6, 0.85]
+    prices = np.array([1.0, 0.0, 0.3])
+
+    class To:
+        def __init__(self, expert):
+            self.scores = np.full((400, 3), -5.0)
+            self.scores[:, 0] = 1
+            self.scores[:, expert] = 1 + generator.permutation(400) / 400
+            self.agents = self.scores.argmax(axis=1)
+
+    made = {"to the free one": To(1), "to the other": To(2)}
+    report = deferral_report(trial(10 * ~correct + prices, made, prices=prices, correct_BA=correct))
+
+    free, other = (each.curves[0].average_quality for each in report.methods)
+    accuracy = correct.mean(axis=0)
+    x, y = hull(prices, accuracy)
+    assert other == pytest.approx(np.trapezoid(y, x), abs=0.03)
+    assert free == pytest.approx((accuracy[0] + accuracy[1]) / 2, abs=0.03)
+    assert other > free
 
 
 def test_an_average_over_no_width_is_refused():

@@ -242,6 +242,45 @@ def test_an_imbalance_is_infinite_if_an_agent_is_never_needed_and_undefined_if_n
     assert math.isnan(Oracle.of(np.array([[1.0, 1.0]])).imbalance)
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-6, 1e6])
+def test_costs_that_differ_by_rounding_alone_are_equal(unit):
+    """0.1 + 0.2 is not 0.3 to a computer, but the same money."""
+    wrong = (np.arange(50) % 3 == 0)[:, None] * 1.0
+    costs = unit * np.hstack([wrong + 0.1 + 0.2, wrong + 0.3])
+    assert (costs[:, 0] > costs[:, 1]).any()
+
+    report = deferral_report(trial(costs, {"keep": np.zeros(50, int), "defer": np.ones(50, int)}))
+
+    assert report.decided == (0.0,)
+    assert report.oracle.metrics[0].coverage == 1
+    assert math.isnan(report.imbalance[0])
+    for method in report.methods:
+        found = method.metrics[0]
+        assert found.regret == 0
+        assert math.isnan(found.recall_min)
+        assert math.isnan(found.divergence)
+        assert found.audit.kept_wrong.share == found.audit.deferred_wrong.share == 0
+
+
+def test_a_difference_that_counts_is_still_one():
+    costs = np.array([[0.3, 0.3 - 1e-6], [1e9, 1e9 - 10]])
+
+    assert Oracle.of(costs).agents.tolist() == [1, 1]
+
+
+def test_recall_is_undefined_in_a_seed_without_examples_of_an_agent_that_others_need():
+    """Without it the agent that is overlooked everywhere would count where it is found only."""
+    often, never = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[0.0, 1.0], [0.0, 1.0]])
+    trials = [trial(costs, {"it": [0, 0]}, seed=seed) for seed, costs in enumerate([often, never])]
+
+    both = deferral_report(trials).methods[0].metrics
+    alone = deferral_report(trials[1]).methods[0].metrics
+
+    assert [each.recall_min for each in both] == pytest.approx([0, math.nan], nan_ok=True)
+    assert [each.recall_mean for each in both] == pytest.approx([0.5, math.nan], nan_ok=True)
+    assert alone[0].recall_min == 1
+
+
 @pytest.mark.parametrize("beta", [0.0, 0.5, 0.9999])
 def test_an_effective_number_is_the_sum_of_a_geometric_series(beta):
     counts = [0, 1, 2, 50]

@@ -117,7 +117,8 @@ def fit_linear(  # noqa: PLR0913  # what to minimise, and when to stop, by keywo
     return _fit(
         found.x.reshape(width + 1, agents).astype(dtype),
         iterations=int(found.nit),
-        converged=bool(found.success),
+        # A first step that gains nothing looks like an end to scipy, whatever the slope.
+        converged=bool(found.success and found.fun < 0),
     )
 
 

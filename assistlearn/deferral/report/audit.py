@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from assistlearn.deferral.arrays import Bools, Floats, Ints
+from assistlearn.deferral.report.oracle import rounding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,15 +44,16 @@ class Audit:
 
     @classmethod
     def of(cls, costs: Floats, agents: Ints) -> "Audit":
-        """Audit the choices ``agents`` (B,) at ``costs`` (B, A)."""
+        """Audit the choices ``agents`` (B,) at ``costs`` (B, A); rounding makes nothing dearer."""
+        slack = rounding(costs)[:, 0]
         own, expert = costs[:, 0], costs[:, 1:].min(axis=1)
         paid = np.take_along_axis(costs, agents[:, None], axis=1)[:, 0]
         kept = agents == 0
         return cls(
-            kept_right=_part(kept & (own <= expert), expert - own),
-            kept_wrong=_part(kept & (own > expert), own - expert),
-            deferred_right=_part(~kept & (paid <= own), own - paid),
-            deferred_wrong=_part(~kept & (paid > own), paid - own),
+            kept_right=_part(kept & (own <= expert + slack), expert - own),
+            kept_wrong=_part(kept & (own > expert + slack), own - expert),
+            deferred_right=_part(~kept & (paid <= own + slack), own - paid),
+            deferred_wrong=_part(~kept & (paid > own + slack), paid - own),
         )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from assistlearn.deferral.arrays import Floats
+from assistlearn.deferral.arrays import Floats, Ints
 from assistlearn.deferral.report.curves import (
     RATES,
     average_quality,
@@ -15,11 +15,9 @@ from assistlearn.deferral.report.curves import (
 )
 from assistlearn.deferral.report.metrics import Metrics, measured
 from assistlearn.deferral.report.oracle import Oracle, effective_numbers
-from assistlearn.deferral.report.spread import Spread, spread
-from assistlearn.deferral.report.trial import Routing, Trial, same_agents
+from assistlearn.deferral.report.spread import Spread, check_overlap, spread
+from assistlearn.deferral.report.trial import ORACLE, Routing, Trial, same_agents
 from assistlearn.errors import ConfigError, DataError
-
-ORACLE = "oracle"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +34,8 @@ class Curve:
     """Mean quality over all rates."""
 
     average_quality: float
-    """Mean quality over all prices up to the dearest agent's (AIQ); NaN where asking is free."""
+    """Mean quality over all prices from the cheapest agent's to the dearest's (AIQ), where the
+    method may be mixed with the cheapest agent alone; NaN where all ask the same price."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +47,12 @@ class Method:
     curves: tuple[Curve, ...]
     """Empty for a method without scores."""
 
+    overlap: float = 0.0
+    """Of its seeds; see :func:`.spread`."""
+
     def spread(self, figure: Callable[[Metrics], float]) -> Spread:
         """Mean and interval over seeds of what ``figure`` picks."""
-        return spread([figure(each) for each in self.metrics])
+        return spread([figure(each) for each in self.metrics], overlap=self.overlap)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,14 @@ class Report:
     has_accuracy: bool
     has_prices: bool
 
+    overlap: float = 0.0
+    """How far the seeds share examples, by which all intervals are corrected; see :func:`.spread`.
+    """
+
+    def spread(self, values: Sequence[float]) -> Spread:
+        """Mean and interval of one value for each seed."""
+        return spread(values, overlap=self.overlap)
+
     def method(self, name: str) -> Method:
         """The method of this name.
 
@@ -130,22 +140,25 @@ class Report:
             ConfigError: there is no such method.
         """
         pairs = zip(self.method(method).metrics, self.method(other).metrics, strict=True)
-        return spread([figure(one) - figure(two) for one, two in pairs])
+        return self.spread([figure(one) - figure(two) for one, two in pairs])
 
 
 def deferral_report(
-    trials: Trial | Sequence[Trial], *, agents: Sequence[str] | None = None
+    trials: Trial | Sequence[Trial], *, agents: Sequence[str] | None = None, overlap: float = 0.0
 ) -> Report:
     """Measure every method in every trial.
 
     Args:
         trials: one, or one for each seed, with the same agents and methods.
         agents: names, agent 0 first; numbers if not given.
+        overlap: held-out rows over training rows where the seeds divide one table anew, for
+            intervals that say so (:func:`.spread`); 0 where each seed has examples of its own.
 
     Raises:
         DataError: there are no trials, or they do not fit each other.
-        ConfigError: there are not as many names as agents.
+        ConfigError: there are not as many names as agents, or the overlap is below 0.
     """
+    check_overlap(overlap)
     trials = [trials] if isinstance(trials, Trial) else list(trials)
     if not trials:
         raise DataError("there are no trials to report on", hint="give one at least")
@@ -158,20 +171,37 @@ def deferral_report(
             hint="give each agent a name of its own, agent 0 first",
         )
     oracles = [Oracle.of(each.costs) for each in trials]
+    needed = np.any([each.counts > 0 for each in oracles], axis=0)
     pairs = list(zip(trials, oracles, strict=True))
+
+    def method(
+        name: str, choose: Callable[[Trial, Oracle], Ints], curves: tuple[Curve, ...] = ()
+    ) -> Method:
+        metrics = (measured(t, o, choose(t, o), needed=needed) for t, o in pairs)
+        return Method(name=name, metrics=tuple(metrics), curves=curves, overlap=overlap)
+
+    def agent(index: int, name: str) -> Agent:
+        return Agent(
+            name=name,
+            alone=method(f"always {name}", lambda t, _: np.full(len(t.costs), index)),
+            counts=tuple(int(oracle.counts[index]) for oracle in oracles),
+            oracle_shares=tuple(float(oracle.shares[index]) for oracle in oracles),
+            effective_numbers=tuple(
+                float(effective_numbers(oracle.counts)[index]) for oracle in oracles
+            ),
+        )
+
     return Report(
-        agents=tuple(_agent(index, name, pairs) for index, name in enumerate(names)),
+        agents=tuple(agent(index, name) for index, name in enumerate(names)),
         methods=tuple(
-            Method(
-                name=name,
-                metrics=tuple(measured(t, o, t.methods[name].agents) for t, o in pairs),
-                curves=_curves(trials, [each.methods[name] for each in trials]),
+            method(
+                name,
+                lambda t, _, name=name: t.methods[name].agents,  # type: ignore[misc]
+                _curves(trials, [each.methods[name] for each in trials]),
             )
             for name in trials[0].methods
         ),
-        oracle=Method(
-            name=ORACLE, metrics=tuple(measured(t, o, o.agents) for t, o in pairs), curves=()
-        ),
+        oracle=method(ORACLE, lambda _, o: o.agents),
         oracle_curve=tuple(_floats(_oracle_curve(each)) for each in trials),
         random_curve=tuple(_floats(_random_curve(each)) for each in trials),
         seeds=tuple(each.seed for each in trials),
@@ -180,19 +210,7 @@ def deferral_report(
         imbalance=tuple(each.imbalance for each in oracles),
         has_accuracy=trials[0].correct is not None,
         has_prices=any(bool(each.prices.any()) for each in trials),
-    )
-
-
-def _agent(index: int, name: str, pairs: Sequence[tuple[Trial, Oracle]]) -> Agent:
-    alone = [measured(t, o, np.full(len(t.costs), index)) for t, o in pairs]
-    return Agent(
-        name=name,
-        alone=Method(name=f"always {name}", metrics=tuple(alone), curves=()),
-        counts=tuple(int(oracle.counts[index]) for _, oracle in pairs),
-        oracle_shares=tuple(float(oracle.shares[index]) for _, oracle in pairs),
-        effective_numbers=tuple(
-            float(effective_numbers(oracle.counts)[index]) for _, oracle in pairs
-        ),
+        overlap=overlap,
     )
 
 
@@ -209,14 +227,7 @@ def _curves(trials: Sequence[Trial], made: Sequence[Routing]) -> tuple[Curve, ..
         assert routing.scores is not None
         quality = scored_curve(routing.scores, _quality(trial))
         prices = scored_curve(routing.scores, trial.prices)
-        dearest = float(trial.prices.mean(axis=0).max())
-        # A hull wants more to be better.
-        sign = 1.0 if trial.correct is not None else -1.0
-        average = (
-            sign * average_quality(prices, sign * quality, upto=dearest)
-            if dearest > prices.min()
-            else math.nan
-        )
+        average = _average(trial, prices, quality)
         curves.append(
             Curve(
                 quality=_floats(quality),
@@ -226,6 +237,18 @@ def _curves(trials: Sequence[Trial], made: Sequence[Routing]) -> tuple[Curve, ..
             )
         )
     return tuple(curves)
+
+
+def _average(trial: Trial, prices: Floats, quality: Floats) -> float:
+    """Between the same prices for all methods, and each with the cheapest agent's point."""
+    alone, qualities = trial.prices.mean(axis=0), _quality(trial).mean(axis=0)
+    if alone.max() == alone.min():
+        return math.nan
+    cheapest = alone.argmin()
+    x, y = np.append(prices, alone[cheapest]), np.append(quality, qualities[cheapest])
+    # A hull wants more to be better.
+    sign = 1.0 if trial.correct is not None else -1.0
+    return sign * average_quality(x, sign * y, start=float(alone.min()), upto=float(alone.max()))
 
 
 def _oracle_curve(trial: Trial) -> Floats:

@@ -81,29 +81,39 @@ def hull(prices: Any, qualities: Any) -> tuple[Floats, Floats]:
     return x[corners], y[corners]
 
 
-def average_quality(prices: Any, qualities: Any, *, upto: float) -> float:
-    """Mean height of the points' hull from their least price to ``upto``.
+def average_quality(
+    prices: Any, qualities: Any, *, upto: float, start: float | None = None
+) -> float:
+    """Mean height of the points' hull from ``start`` to ``upto``.
 
-    RouterBench's AIQ (arXiv:2403.12031), with a common right end so that methods compare.
+    RouterBench's AIQ (arXiv:2403.12031), with common ends so that methods compare.
 
     Args:
         prices: of points. Shape ``(P,)``.
         qualities: of points, larger is better. Shape ``(P,)``.
-        upto: above the least price.
+        upto: above the start.
+        start: the points' least price if not given, which only methods that begin there share.
+
+    Returns:
+        The mean; NaN if the points begin above ``start``, as nothing is known of the prices
+        between. (Add the point of the cheapest agent alone: any method can be mixed with it.)
 
     Raises:
         DataError: there is no width to average over.
     """
     x, y = hull(prices, qualities)
-    if not upto > x[0]:
+    left = float(x[0] if start is None else start)
+    if not upto > left:
         raise DataError(
-            f"prices begin at {x[0]:g}, but the average ends at {upto:g}",
+            f"prices begin at {left:g}, but the average ends at {upto:g}",
             hint="average up to the price of the dearest agent",
         )
-    inside = x < upto
-    corners = np.concatenate([x[inside], [upto]])
+    if x[0] > left:
+        return float("nan")
+    inside = (x > left) & (x < upto)
+    corners = np.concatenate([[left], x[inside], [upto]])
     heights = np.interp(corners, x, y)  # level beyond the last corner
-    return float(np.trapezoid(heights, corners) / (upto - x[0]))
+    return float(np.trapezoid(heights, corners) / (upto - left))
 
 
 def _is_below(x: Floats, y: Floats, left: int, middle: int, right: int) -> bool:

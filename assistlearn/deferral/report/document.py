@@ -1,4 +1,4 @@
-"""The report for programs: JSON, with null for what is no finite number."""
+"""The report for programs: JSON, with null for what is undefined and "inf" for what is infinite."""
 
 import dataclasses
 import json
@@ -19,9 +19,14 @@ SCALARS = (
 
 
 def report_json(report: Report) -> dict[str, Any]:
-    """Plain values: means and intervals under ``summary``, every seed under the rest."""
+    """Plain values: means and intervals under ``summary``, every seed under the rest.
+
+    ``overlap`` says how the intervals were corrected; see :func:`.spread`. A figure that a seed
+    does not have is None. One that is infinite, as the KL divergence of a method that never asks
+    an agent it should, or the imbalance beside such an agent, is the string ``"inf"``.
+    """
     summary = {each.name: _summary(each) for each in (*report.methods, report.oracle)}
-    document: dict[str, Any] = _finite(
+    document: dict[str, Any] = _plain(
         {
             "summary": summary,
             "best": report.best.name,
@@ -39,7 +44,7 @@ def write_report(path: Path, report: Report, **more: object) -> None:
     Raises:
         StorageError: the file cannot be written.
     """
-    document = {**_finite(more), **report_json(report)}
+    document = {**_plain(more), **report_json(report)}
     with disk_errors(f"write {path}"):
         path.write_text(json.dumps(document, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -48,11 +53,11 @@ def _summary(method: Method) -> dict[str, Any]:
     return {name: dataclasses.asdict(method.spread(attrgetter(name))) for name in SCALARS}
 
 
-def _finite(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
-        return None
+        return None if math.isnan(value) else str(value)  # "inf", "-inf"
     if isinstance(value, Mapping):
-        return {str(key): _finite(each) for key, each in value.items()}
+        return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [_plain(each) for each in value]
     return value

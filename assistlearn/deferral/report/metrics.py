@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from assistlearn.deferral.arrays import Bools, Floats, Ints
 from assistlearn.deferral.report.audit import Audit
-from assistlearn.deferral.report.oracle import Oracle, shares_of
+from assistlearn.deferral.report.oracle import Oracle, cheapest, shares_of
 from assistlearn.deferral.report.trial import Trial
 
 
@@ -53,10 +53,14 @@ class Metrics:
     """What the deferral loss would be more with the same shares dealt out at random."""
 
     recall_min: float
-    """Least of ``recalls``: the agent that is overlooked most."""
+    """Least of ``recalls``: the agent that is overlooked most.
+
+    Over the agents that are the only cheapest somewhere in the report. NaN where one of them has
+    no such example in this seed: without it, the seed would look better than it is.
+    """
 
     recall_mean: float
-    """Mean of ``recalls``: balanced routing accuracy."""
+    """Mean of the same ``recalls``: balanced routing accuracy."""
 
     divergence: float
     """KL divergence of the shares from the oracle's, nats; see :meth:`.Oracle.divergence`."""
@@ -71,17 +75,20 @@ class Metrics:
     groups: tuple[Group, ...]
 
 
-def measured(trial: Trial, oracle: Oracle, agents: Ints) -> Metrics:
-    """All figures of a method that chose ``agents`` (B,)."""
+def measured(trial: Trial, oracle: Oracle, agents: Ints, *, needed: Bools) -> Metrics:
+    """All figures of a method that chose ``agents`` (B,).
+
+    ``needed`` (A,) says which agents are the only cheapest on an example of any seed.
+    """
     costs, number = trial.costs, trial.costs.shape[1]
     paid = picked(costs, agents)
     price = float(picked(trial.prices, agents).mean())
     loss = float(paid.mean())
     shares = shares_of(np.bincount(agents, minlength=number))
     recalls = oracle.recalls(agents)
-    defined = recalls[~np.isnan(recalls)]
+    wanted = recalls[needed]
     right = None if trial.correct is None else picked(trial.correct, agents)
-    regrets = paid - costs.min(axis=1)
+    regrets = np.where(picked(cheapest(costs), agents), 0.0, paid - costs.min(axis=1))
     return Metrics(
         deferral_loss=loss,
         price=price,
@@ -90,8 +97,8 @@ def measured(trial: Trial, oracle: Oracle, agents: Ints) -> Metrics:
         coverage=float(shares[0]),
         regret=float(regrets.mean()),
         over_random=float(shares @ costs.mean(axis=0)) - loss,
-        recall_min=float(defined.min()) if len(defined) else float("nan"),
-        recall_mean=float(defined.mean()) if len(defined) else float("nan"),
+        recall_min=float(wanted.min()) if len(wanted) else float("nan"),
+        recall_mean=float(wanted.mean()) if len(wanted) else float("nan"),
         divergence=oracle.divergence(agents),
         shares=tuple(shares.tolist()),
         recalls=tuple(recalls.tolist()),

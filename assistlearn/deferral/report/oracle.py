@@ -2,6 +2,7 @@
 
 B examples, A agents. An example is *decided* if exactly one agent is cheapest there: where
 several are, asking any of them is no mistake, so recall and imbalance are over decided examples.
+Costs that differ by rounding alone, as 0.1 + 0.2 and 0.3 do, are equal.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 from assistlearn.deferral.arrays import Bools, Floats, Ints, numbers_of
 from assistlearn.errors import ConfigError
 
+ROUNDING: Final = 1e-9  # far above what adding a price leaves, far below what anybody pays
 BETA: Final = 0.9999
 """Of the effective number, the largest that Cui et al. use."""
 
@@ -21,7 +23,7 @@ class Oracle:
     """The cheapest agent of each example."""
 
     agents: Ints
-    """The cheapest, the lowest index on a tie. ``(B,)``."""
+    """The cheapest, the lowest index on a tie; see :func:`cheapest`. ``(B,)``."""
 
     decided: Bools
     """Whether it is the only one. ``(B,)``."""
@@ -32,8 +34,9 @@ class Oracle:
     @classmethod
     def of(cls, costs: Floats) -> "Oracle":
         """Read it off the costs. Shape ``(B, A)``."""
-        agents = costs.argmin(axis=1)
-        decided = (costs == costs.min(axis=1, keepdims=True)).sum(axis=1) == 1
+        found = cheapest(costs)
+        agents = found.argmax(axis=1)  # the first
+        decided = found.sum(axis=1) == 1
         counts = np.bincount(agents[decided], minlength=costs.shape[1])
         return cls(agents=agents, decided=decided, counts=counts)
 
@@ -78,6 +81,21 @@ class Oracle:
             return float("inf")
         # Rounding can leave the sum of a perfect match a little below zero.
         return max(float((wanted[asked] * np.log(wanted[asked] / given[asked])).sum()), 0.0)
+
+
+def cheapest(costs: Floats) -> Bools:
+    """Which agents cost no more than the least, up to rounding. ``(B, A)``, from the same."""
+    least = costs.min(axis=1, keepdims=True)
+    return np.asarray(costs <= least + rounding(costs))
+
+
+def rounding(costs: Floats) -> Floats:
+    """What costs may differ by and still be equal: 1e-9 (1 + least of the example). ``(B, 1)``.
+
+    Where no cost reaches 1 it is 1e-9 of the largest instead, so that the unit does not matter.
+    """
+    least = costs.min(axis=1, keepdims=True)
+    return np.asarray(ROUNDING * np.minimum(1 + least, costs.max()))
 
 
 def shares_of(counts: Ints) -> Floats:

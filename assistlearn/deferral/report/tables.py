@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Final, TypeVar
 
 from assistlearn.deferral.report.build import Method, Report
-from assistlearn.deferral.report.metrics import Metrics
-from assistlearn.deferral.report.spread import Spread, spread
+from assistlearn.deferral.report.metrics import Group, Metrics
+from assistlearn.deferral.report.names import markdown, plain
+from assistlearn.deferral.report.spread import Spread, interval_words, spread
 
 T = TypeVar("T")
 
@@ -35,21 +36,25 @@ class Table:
         return sum(self.widths) + 2 * (len(self.columns) - 1) <= width
 
     def cut(self, width: int) -> "Table":
-        """As many columns, from the left, as ``width`` characters hold; two at least."""
+        """As many columns, from the left, as ``width`` characters hold; two at least.
+
+        The note says which are left out.
+        """
         found = self
         while not found.fits(width) and len(found.columns) > 2:  # noqa: PLR2004
-            found = Table(
-                title=self.title,
-                columns=found.columns[:-1],
-                rows=tuple(row[:-1] for row in found.rows),
-                note=self.note,
+            found = replace(
+                found, columns=found.columns[:-1], rows=tuple(row[:-1] for row in found.rows)
             )
-        return found
+        gone = self.columns[len(found.columns) :]
+        if not gone:
+            return self
+        left_out = f"columns left out: {', '.join(gone)}"
+        return replace(found, note=f"{self.note}; {left_out}" if self.note else left_out)
 
     def narrower(self) -> "Table":
         """This table, or the same with rows for columns, whichever needs fewer characters."""
         columns, *rows = zip(self.columns, *self.rows, strict=True)
-        turned = Table(title=self.title, columns=columns, rows=tuple(rows), note=self.note)
+        turned = replace(self, columns=columns, rows=tuple(rows))
         return turned if sum(turned.widths) < sum(self.widths) else self
 
     def text(self) -> str:
@@ -61,16 +66,16 @@ class Table:
             ).rstrip()
             for row in (self.columns, *self.rows)
         ]
-        return "\n".join([self.title, *lines, *([self.note] if self.note else [])])
+        shown = [self.title, *lines, *([self.note] if self.note else [])]
+        return "\n".join(map(plain, shown))
 
     def markdown(self) -> str:
-        """A table as on GitHub."""
-        rule = ("---", *("---:" for _ in self.columns[1:]))
-        lines = [
-            f"| {' | '.join(_escaped(cell) for cell in row)} |"
-            for row in (self.columns, rule, *self.rows)
-        ]
-        return "\n".join([f"**{self.title}**", "", *lines, *(["", self.note] if self.note else [])])
+        """A table as on GitHub, with every name as it is: no markup, no HTML."""
+        heads, *rows = ([markdown(cell) for cell in row] for row in (self.columns, *self.rows))
+        rule = ["---", *("---:" for _ in self.columns[1:])]
+        lines = [f"| {' | '.join(row)} |" for row in (heads, rule, *rows)]
+        note = ["", markdown(self.note)] if self.note else []
+        return "\n".join([f"**{markdown(self.title)}**", "", *lines, *note])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,17 +84,18 @@ class Column:
 
     heading: str
     figure: Callable[[Metrics], float]
-    percent: bool = False
+    share: bool = False
 
     def cell(self, method: Method) -> str:
         """The figure's mean and interval."""
-        return cell(method.spread(self.figure), percent=self.percent)
+        found = method.spread(self.figure)
+        return share_cell(found) if self.share else cell(found)
 
 
 def report_tables(report: Report) -> tuple[Table, ...]:
     """All tables, the most important first."""
     tables = [_summary(report), _shares(report), _recalls(report), _audit(report)]
-    if report.methods[0].metrics[0].groups:
+    if any(each.groups for each in report.methods[0].metrics):
         tables.append(_groups(report))
     tables.append(_agents(report))
     return tuple(tables)
@@ -106,21 +112,33 @@ def report_markdown(report: Report) -> str:
 
 
 def cell(value: Spread, *, percent: bool = False) -> str:
-    """``0.213 ±0.004``, or ``21.3 ±0.4`` as a percentage; a dash where there is nothing."""
+    """``0.213 ±0.004``, or ``21.3 ±0.4`` as a percentage; a dash where there is nothing.
+
+    With ``(2 of 5)`` behind it where the other seeds have no such figure.
+    """
     if not math.isfinite(value.mean):
-        return NOTHING if math.isnan(value.mean) else "inf"
+        return NOTHING if math.isnan(value.mean) else f"inf{_seeds(value)}"
     scale, digits = (100, 1) if percent else (1, 3)
-    text = f"{round(scale * value.mean, digits) + 0.0:.{digits}f}"  # never -0.000
-    if math.isnan(value.half_width):
-        return text
-    return f"{text} ±{scale * value.half_width:.{digits}f}"
+    text = _rounded(scale * value.mean, digits)
+    if not math.isnan(value.half_width):
+        text += f" ±{scale * value.half_width:.{digits}f}"
+    return text + _seeds(value)
+
+
+def share_cell(value: Spread) -> str:
+    """A share from 0 to 1 in percent: as :func:`cell`, but ``99.0 (96.4 to 100.0)`` at an end."""
+    low, high = value.mean - value.half_width, value.mean + value.half_width
+    if math.isnan(low) or (low >= 0 and high <= 1):
+        return cell(value, percent=True)
+    ends = (_rounded(100 * min(max(each, 0.0), 1.0), 1) for each in (value.mean, low, high))
+    return "{} ({} to {})".format(*ends) + _seeds(value)
 
 
 def _summary(report: Report) -> Table:
     columns = [
         *_if(
             report.has_accuracy,
-            Column(heading="accuracy %", figure=attrgetter("accuracy"), percent=True),
+            Column(heading="accuracy %", figure=attrgetter("accuracy"), share=True),
         ),
         Column(heading="deferral loss", figure=attrgetter("deferral_loss")),
         *_if(
@@ -128,7 +146,7 @@ def _summary(report: Report) -> Table:
             Column(heading="of it error", figure=attrgetter("error")),
         ),
         *_if(report.has_prices, Column(heading="of it price", figure=attrgetter("price"))),
-        Column(heading="coverage %", figure=attrgetter("coverage"), percent=True),
+        Column(heading="coverage %", figure=attrgetter("coverage"), share=True),
         Column(heading="regret", figure=attrgetter("regret")),
         Column(heading="over random", figure=attrgetter("over_random")),
     ]
@@ -148,7 +166,7 @@ def _shares(report: Report) -> Table:
         title="share of the examples that each agent answers, %",
         columns=("method", *(agent.name for agent in report.agents)),
         rows=tuple(
-            (each.name, *_percents([m.shares for m in each.metrics]))
+            (each.name, *_percents(report, [m.shares for m in each.metrics]))
             for each in (*report.methods, report.oracle)
         ),
     ).narrower()
@@ -156,7 +174,7 @@ def _shares(report: Report) -> Table:
 
 def _recalls(report: Report) -> Table:
     decided = spread(report.decided)
-    wanted = [cell(spread(agent.oracle_shares), percent=True) for agent in report.agents]
+    wanted = [share_cell(report.spread(agent.oracle_shares)) for agent in report.agents]
     return Table(
         title="recall: found where it was the only cheapest agent, %",
         columns=("method", *(agent.name for agent in report.agents), "least", "mean", "KL"),
@@ -165,9 +183,9 @@ def _recalls(report: Report) -> Table:
             *(
                 (
                     each.name,
-                    *_percents([m.recalls for m in each.metrics]),
-                    cell(each.spread(attrgetter("recall_min")), percent=True),
-                    cell(each.spread(attrgetter("recall_mean")), percent=True),
+                    *_percents(report, [m.recalls for m in each.metrics]),
+                    share_cell(each.spread(attrgetter("recall_min"))),
+                    share_cell(each.spread(attrgetter("recall_mean"))),
                     cell(each.spread(attrgetter("divergence"))),
                 )
                 for each in report.methods
@@ -196,7 +214,7 @@ def _audit(report: Report) -> Table:
                     shown
                     for part in parts
                     for shown in (
-                        cell(each.spread(attrgetter(f"audit.{part}.share")), percent=True),
+                        share_cell(each.spread(attrgetter(f"audit.{part}.share"))),
                         cell(each.spread(attrgetter(f"audit.{part}.stake"))),
                     )
                 ),
@@ -225,17 +243,20 @@ def _groups(report: Report) -> Table:
 
 def _group_rows(report: Report, method: Method) -> Iterator[tuple[str, ...]]:
     labels = dict.fromkeys(group.label for each in method.metrics for group in each.groups)
+    by_seed = [{group.label: group for group in each.groups} for each in method.metrics]
     for label in labels:
-        found = [group for each in method.metrics for group in each.groups if group.label == label]
+        found = [each.get(label) for each in by_seed]  # None in seeds without such examples
+
+        def over(name: str, found: Sequence[Group | None] = found) -> Spread:
+            return report.spread([getattr(each, name) if each else math.nan for each in found])
+
         yield (
             f"{method.name}: {label}",
-            _number(spread([group.count for group in found]).mean),
-            *_if(
-                report.has_accuracy, cell(spread([each.accuracy for each in found]), percent=True)
-            ),
-            cell(spread([each.deferral_loss for each in found])),
-            cell(spread([each.regret for each in found])),
-            cell(spread([each.coverage for each in found]), percent=True),
+            _number(spread([each.count if each else 0 for each in found]).mean),
+            *_if(report.has_accuracy, share_cell(over("accuracy"))),
+            cell(over("deferral_loss")),
+            cell(over("regret")),
+            share_cell(over("coverage")),
         )
 
 
@@ -247,7 +268,7 @@ def _agents(report: Report) -> Table:
             (
                 agent.name,
                 _number(spread(agent.counts).mean),
-                cell(spread(agent.oracle_shares), percent=True),
+                share_cell(report.spread(agent.oracle_shares)),
                 _number(spread(agent.effective_numbers).mean),
             )
             for agent in report.agents
@@ -255,18 +276,22 @@ def _agents(report: Report) -> Table:
     )
 
 
-def _percents(by_seed: Sequence[tuple[float, ...]]) -> Iterator[str]:
+def _percents(report: Report, by_seed: Sequence[tuple[float, ...]]) -> Iterator[str]:
     """One cell for each agent, from a row for each seed."""
     for values in zip(*by_seed, strict=True):
-        yield cell(spread(values), percent=True)
+        yield share_cell(report.spread(values))
 
 
 def _if(condition: bool, *values: T) -> tuple[T, ...]:
     return values if condition else ()
 
 
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|")
+def _rounded(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # never -0.000
+
+
+def _seeds(value: Spread) -> str:
+    return f" ({value.count} of {value.seeds})" if 0 < value.count < value.seeds else ""
 
 
 def _number(value: float) -> str:
@@ -280,4 +305,4 @@ def _held_out(report: Report) -> str:
     examples = f"{spread(report.examples).mean:.0f} held-out examples"
     if len(report.seeds) == 1:
         return f"{examples}, one seed"
-    return f"{examples}, mean and 95 % interval over {len(report.seeds)} seeds"
+    return f"{examples}, mean and {interval_words(len(report.seeds), overlap=report.overlap)}"

@@ -5,13 +5,16 @@ B examples, A agents; agent 0 is the main model.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from assistlearn.deferral.arrays import Floats, Ints, agents_of, array_of, numbers_of
-from assistlearn.errors import DataError
+from assistlearn.errors import ConfigError, DataError
+
+ORACLE: Final = "oracle"
+"""What reports call the cheapest agent of each example: no method's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,7 +76,13 @@ def trial(  # noqa: PLR0913  (what is known of a held-out set)
 
     Raises:
         DataError: an array does not fit the costs, or holds what it must not.
+        ConfigError: a method is called ``"oracle"``.
     """
+    if ORACLE in methods:
+        raise ConfigError(
+            f"a method is called {ORACLE!r}, as is the bound that each report adds",
+            hint="rename it",
+        )
     costs = numbers_of(costs_BA, "costs", dimensions=2)
     examples, agents = costs.shape
     if agents < 2:  # noqa: PLR2004  (the main model and one expert)

@@ -1,5 +1,6 @@
 """Figures of a report, for people who have to decide. Loads matplotlib; asks no window system."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,8 @@ DPI: Final = 150
 def write_figures(folder: Path, report: Report) -> tuple[Path, ...]:
     """Draw all figures into ``folder``; the files written.
 
+    Letters that matplotlib's font lacks are drawn as boxes; set ``font.family`` for them.
+
     Raises:
         StorageError: a file cannot be written.
     """
@@ -32,7 +35,9 @@ def write_figures(folder: Path, report: Report) -> tuple[Path, ...]:
     for name, draw in figures.items():
         path = folder / name
         figure = draw(report)
-        with disk_errors(f"write {path}"):
+        with disk_errors(f"write {path}"), warnings.catch_warnings():
+            # The box is there to be seen; the warning names lines of source code.
+            warnings.filterwarnings("ignore", r"Glyph .* missing from (current )?font")
             figure.savefig(path, dpi=DPI)
         paths.append(path)
     return tuple(paths)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from assistlearn.deferral.report.build import Method, Report
-from assistlearn.deferral.report.figures.canvas import INK, legend, panels, percent
+from assistlearn.deferral.report.figures.canvas import INK, label, legend, panels, percent
 from assistlearn.deferral.report.spread import spread
 
 COLOURS: Final = (
@@ -28,8 +28,9 @@ def allocation(report: Report) -> Figure:
     for index, agent in enumerate(report.agents):
         shares = [spread([m.shares[index] for m in each.metrics]).mean for each in methods]
         axis.barh(
-            range(len(methods)), shares, left=left, height=0.72, label=agent.name, **_fill(index)
-        )
+            range(len(methods)), shares, left=left, height=0.72, label=label(agent.name),
+            **_fill(index),
+        )  # fmt: skip
         for row, share in enumerate(shares):
             if share >= LABELLED:
                 axis.text(
@@ -41,7 +42,7 @@ def allocation(report: Report) -> Figure:
         axis.text(BESIDE, row, _beside(report, method), va="center", fontsize=8.5, color=INK)
     heading = "accuracy   loss" if report.has_accuracy else "loss"
     axis.text(BESIDE, -0.85, heading, va="center", fontsize=8.5, color=INK, style="italic")
-    axis.set_yticks(range(len(methods)), [each.name for each in methods])
+    axis.set_yticks(range(len(methods)), [label(each.name) for each in methods])
     axis.set_ylim(len(methods) - 0.5, -0.5)
     axis.set_xlim(0, 1)
     axis.xaxis.set_major_formatter(FuncFormatter(percent))

@@ -1,9 +1,11 @@
 """Quality against the deferral rate, and against the price paid where asking has one.
 
 A point is what a method does; its curve what it would do at other rates, with the same scores.
-Where many methods are compared, intervals and curves are drawn for the best of them only.
+Where many methods are compared, intervals and curves are drawn for the best of them only. Points
+that meet lie in each other, the first method's around all others. A number is an agent alone.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -20,6 +22,7 @@ from assistlearn.deferral.report.figures.canvas import (
     INK,
     PALE,
     Look,
+    label,
     legend,
     looks,
     panels,
@@ -28,6 +31,8 @@ from assistlearn.deferral.report.figures.canvas import (
 
 CLEAR: Final = 5  # methods whose curves can still be told apart
 WIDE: Final = 10.0  # ratio of the largest price to the smallest that asks for a log scale
+CLOSE: Final = 0.04  # of a panel's height: where numbers of agents would overlap
+POINTS: Final = (12.0, 6.0)  # sizes of the first method's point and the last one's
 ORACLE: Final = Look(colour="black", marker="*", style="none")
 
 
@@ -46,7 +51,9 @@ class Plane:
 
 def rates(report: Report) -> Figure:
     """Draw it."""
-    figure, axes = panels(report, 2 if report.has_prices else 1, width=5.4, height=4.8)
+    figure, axes = panels(
+        report, 2 if report.has_prices else 1, width=5.4, height=4.8, intervals=True
+    )
     upward = attrgetter("accuracy" if report.has_accuracy else "error")
     _draw_rates(
         axes[0],
@@ -71,13 +78,11 @@ def _draw_rates(axis: Axes, report: Report, plane: Plane) -> None:
     oracle, chance = (np.mean(each, axis=0) for each in (report.oracle_curve, report.random_curve))
     axis.plot(RATES, oracle, color="black", linestyle=":", linewidth=1.8, label="oracle, each rate")
     axis.plot(RATES, chance, color=PALE, linewidth=1.4, label="agents mixed at random")
-    alone = [agent.alone.spread(plane.upward).mean for agent in report.agents]
-    best = int(np.argmax(alone[1:]) if report.has_accuracy else np.argmin(alone[1:])) + 1
     axis.set_xlim(-0.02, 1.02)
     _draw_methods(axis, report, plane, more=[*oracle, *chance])
-    _mark_agents(axis, report, plane, named=[0, best])
+    _mark_agents(axis, report, plane)
     axis.set_title("How good, for how much deferral", loc="left", fontsize=11)
-    axis.set_xlabel(f"deferral rate (1 - coverage of {report.agents[0].name})")
+    axis.set_xlabel(f"deferral rate (1 - coverage of {label(report.agents[0].name)})")
     axis.xaxis.set_major_formatter(FuncFormatter(percent))
 
 
@@ -100,12 +105,11 @@ def _draw_prices(axis: Axes, report: Report, plane: Plane) -> None:
     mixed = sign * np.interp(along, x, y)
     axis.plot(along, mixed, color=PALE, linewidth=1.4)
     found = report.oracle
-    _draw_point(axis, found, ORACLE, plane, error=False)
+    _draw_point(axis, found, ORACLE, plane, size=POINTS[0], error=False)
     at = found.spread(plane.across).mean, found.spread(plane.upward).mean
     axis.annotate("oracle", at, xytext=(8, -3), textcoords="offset points", fontsize=7.5, color=INK)
     _draw_methods(axis, report, plane, more=[*mixed, at[1]])
-    corners = [i for i, price in enumerate(prices) if price in x and sign * heights[i] in y]
-    _mark_agents(axis, report, plane, named=corners)
+    _mark_agents(axis, report, plane)
     axis.set_title("What the money buys", loc="left", fontsize=11)
 
 
@@ -114,7 +118,8 @@ def _draw_methods(axis: Axes, report: Report, plane: Plane, *, more: Sequence[fl
     by_loss = sorted(report.methods, key=lambda m: m.spread(attrgetter("deferral_loss")).mean)
     clear = {each.name for each in by_loss[:CLEAR]}
     heights = [*more, *(agent.alone.spread(plane.upward).mean for agent in report.agents)]
-    for method in report.methods:
+    sizes = np.linspace(*POINTS, len(report.methods))
+    for method, size in zip(report.methods, sizes, strict=True):
         look = looks(report)[method.name]
         if method.curves and method.name in clear:
             along = np.mean([plane.along(each) for each in method.curves], axis=0)
@@ -123,35 +128,51 @@ def _draw_methods(axis: Axes, report: Report, plane: Plane, *, more: Sequence[fl
                 along, upward, color=look.colour, linestyle=look.style, linewidth=1.3, alpha=0.75
             )
             heights.extend(upward)
-        _draw_point(axis, method, look, plane, error=method.name in clear)
+        _draw_point(axis, method, look, plane, size=size, error=method.name in clear)
         heights.append(method.spread(plane.upward).mean)
     margin = 0.06 * (max(heights) - min(heights)) or 0.01
     axis.set_ylim(min(heights) - margin, max(heights) + margin)
 
 
-def _draw_point(axis: Axes, method: Method, look: Look, plane: Plane, *, error: bool) -> None:
+def _draw_point(  # noqa: PLR0913  # what, where and how
+    axis: Axes, method: Method, look: Look, plane: Plane, *, size: float, error: bool
+) -> None:
     x, y = method.spread(plane.across), method.spread(plane.upward)
     widths = np.nan_to_num([x.half_width, y.half_width]) if error else np.zeros(2)
     axis.errorbar(
         [x.mean], [y.mean], xerr=widths[:1], yerr=widths[1:], color=look.colour,
-        marker=look.marker, markersize=7, elinewidth=0.9, zorder=4, label=method.name,
+        marker=look.marker, markersize=size, elinewidth=0.9, zorder=4, label=label(method.name),
         linestyle=look.style if method.curves and error else "none",
         markeredgecolor="white", markeredgewidth=0.6,
     )  # fmt: skip
 
 
-def _mark_agents(axis: Axes, report: Report, plane: Plane, *, named: Sequence[int]) -> None:
-    """Each agent alone, as a short bar; with its name where that is needed to read the figure."""
-    for index, agent in enumerate(report.agents):
-        at = agent.alone.spread(plane.across).mean, agent.alone.spread(plane.upward).mean
+def _mark_agents(axis: Axes, report: Report, plane: Plane) -> None:
+    """Each agent alone, as a short bar beside its number, which the legend explains.
+
+    Where two bars nearly meet, the upper one's number stands farther off.
+    """
+    places = [
+        (agent.alone.spread(plane.across).mean, agent.alone.spread(plane.upward).mean)
+        for agent in report.agents
+    ]
+    by_height = sorted(range(len(places)), key=lambda index: places[index][1])
+    bottom, top = axis.get_ylim()
+    beside, near = (math.nan, math.nan), False  # the bar below, and whether its number is near it
+    for index in by_height:
+        x, y = places[index]
+        near = not (near and x == beside[0] and y - beside[1] < CLOSE * (top - bottom))
+        beside = x, y
         axis.plot(
-            *at, linestyle="none", marker="_", markersize=13, color="black", zorder=3,
-            markeredgewidth=1.6, label="" if index else "an agent alone",
+            *places[index], linestyle="none", marker="_", markersize=13, color="black", zorder=3,
+            markeredgewidth=1.6,
         )  # fmt: skip
-        if index in named:
-            place, _ = axis.transAxes.inverted().transform(axis.transData.transform(at))
-            on_the_right = place > 0.5  # noqa: PLR2004  (half way across the panel)
-            axis.annotate(
-                agent.name, at, xytext=(-10 if on_the_right else 10, 5), color=INK, fontsize=7.5,
-                textcoords="offset points", ha="right" if on_the_right else "left",
-            )  # fmt: skip
+        axis.annotate(
+            str(index), places[index], xytext=(8 if near else 20, 0), fontsize=8, va="center",
+            textcoords="offset points", zorder=5,
+        )  # fmt: skip
+    for index, agent in enumerate(report.agents):
+        axis.plot(
+            [], [], linestyle="none", marker=f"${index}$", color="black", markeredgewidth=0.3,
+            markersize=7 if index < 10 else 10, label=f"always {label(agent.name)}",  # noqa: PLR2004  # two digits
+        )  # fmt: skip

@@ -3,15 +3,14 @@
 from operator import attrgetter
 from typing import Final
 
-import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from assistlearn.deferral.report.build import Report
-from assistlearn.deferral.report.figures.canvas import INK, panels
-from assistlearn.deferral.report.spread import spread
+from assistlearn.deferral.report.figures.canvas import INK, label, panels
+from assistlearn.deferral.report.spread import Spread, spread
 
 SHADES: Final = colormaps["Blues"]
 DARK: Final = 0.55  # share from which a tile needs white letters
@@ -25,8 +24,8 @@ def recall(report: Report) -> Figure:
     order = sorted(range(len(shares)), key=lambda index: -shares[index])
     found = [
         [
-            *(spread([m.recalls[index] for m in method.metrics]).mean for index in order),
-            method.spread(attrgetter("recall_mean")).mean,
+            *(spread([m.recalls[index] for m in method.metrics]) for index in order),
+            method.spread(attrgetter("recall_mean")),
         ]
         for method in report.methods
     ]
@@ -40,13 +39,13 @@ def recall(report: Report) -> Figure:
             _tile(axis, place, row, value)
     axis.set_xlim(-0.5, columns - 0.25)
     axis.set_ylim(rows - 0.5, -0.5)
-    names = [f"{report.agents[index].name}\n{100 * shares[index]:.1f} %" for index in order]
+    names = [f"{label(report.agents[index].name)}\n{100 * shares[index]:.1f} %" for index in order]
     axis.set_xticks(places, [*names, "mean"], fontsize=8.5)
-    if max(map(len, names)) > FITTING and columns > FEW:
+    if max(len(line) for name in names for line in name.split("\n")) > FITTING and columns > FEW:
         axis.tick_params(axis="x", labelrotation=30)
-        for label in axis.get_xticklabels():
-            label.set(ha="right", rotation_mode="anchor")
-    axis.set_yticks(range(rows), [each.name for each in report.methods])
+        for each in axis.get_xticklabels():
+            each.set(ha="right", rotation_mode="anchor")
+    axis.set_yticks(range(rows), [label(each.name) for each in report.methods])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     axis.grid(visible=False)
@@ -60,10 +59,13 @@ def recall(report: Report) -> Figure:
     return figure
 
 
-def _tile(axis: Axes, x: float, y: float, value: float) -> None:
-    known = not np.isnan(value)
+def _tile(axis: Axes, x: float, y: float, found: Spread) -> None:
+    value, known = found.mean, found.count > 0
     colour = SHADES(0.08 + 0.82 * value) if known else "#F4F4F4"
     axis.add_patch(Rectangle((x - 0.48, y - 0.45), 0.96, 0.9, facecolor=colour, linewidth=0))
     ink = "white" if known and value > DARK else "black" if known else INK
     text = f"{100 * value:.0f}" if known else "never"
     axis.text(x, y, text, ha="center", va="center", fontsize=9, color=ink)
+    if 0 < found.count < found.seeds:
+        text = f"{found.count} of {found.seeds} seeds"
+        axis.text(x, y + 0.3, text, ha="center", va="center", fontsize=6, color=ink)
