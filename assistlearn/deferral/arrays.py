@@ -36,7 +36,8 @@ def array_of(values: Any) -> npt.NDArray[Any]:
         if str(values.dtype) == "torch.bfloat16":  # numpy has no such type
             values = values.float()
     if np.ma.is_masked(values):
-        raise DataError(f"an array has {int(np.ma.getmaskarray(values).sum())} masked values", hint=FINITE)
+        count = int(np.ma.getmaskarray(values).sum())
+        raise DataError(f"an array has {count} masked values", hint=FINITE)
     return np.asarray(values)
 
 

@@ -23,6 +23,7 @@ from assistlearn.errors import ConfigError, DataError
 FORMAT: Final = 1
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 SEAL: Final = re.compile(r'seal = "([0-9a-f]{64})"\n(.*)', re.DOTALL)
+SEAL_LINE: Final = re.compile(rb'seal = "[0-9a-f]{64}"\n')  # the first of every card
 STRING: Final = re.compile(r'"(?:[^"\\\n]|\\.)*+"?')  # possessive: time grows with length alone
 # Outside of strings: a literal one, a comment, a string of many lines. With these, what tomllib
 # takes for a string is not what STRING does. No card has them.

@@ -7,7 +7,10 @@ the card: what a file says of itself is never believed.
 import json
 import math
 import os
-import tempfile
+import secrets
+import stat
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from assistlearn.checkpoints.durable import disk_errors, move_durably
-from assistlearn.deferral.rejector_card import RejectorCard
+from assistlearn.deferral.rejector_card import SEAL_LINE, RejectorCard
 from assistlearn.deferral.rejectors.arrays import Layout, State
 from assistlearn.digests import digest
 from assistlearn.errors import ConfigError, DataError
 
 SUFFIX: Final = ".safetensors"
+CARD_SUFFIX: Final = ".toml"
 SAFETENSORS_TYPES: Final = {"float64": "F64", "float32": "F32", "int64": "I64"}
 
 
@@ -103,7 +107,10 @@ def arrays_path(path: str | Path) -> Path:
     target = Path(path)
     if target.suffix != SUFFIX:
         raise ConfigError(
-            f"{target.name!r} does not end in {SUFFIX}", hint=f"call it {target.name}{SUFFIX}"
+            f"{target.name!r} does not end in {SUFFIX}",
+            hint=f"give {target.with_suffix(SUFFIX).name}, the arrays; the card is found beside it"
+            if target.suffix == CARD_SUFFIX
+            else f"call it {target.name}{SUFFIX}",
         )
     return target
 
@@ -112,26 +119,65 @@ def read(path: Path, *, at_most: int) -> bytes:
     """A file of a size that it may have.
 
     Raises:
-        DataError: it is larger.
+        DataError: it is larger, or no ordinary file.
         StorageError: it cannot be read.
     """
-    with disk_errors(f"read {path}"), path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size  # read() would reserve whatever it is asked for
+    with disk_errors(f"read {path}"), ExitStack() as opened:
+        # Not blocking: the other end of a pipe may never come.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        opened.callback(os.close, descriptor)
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise DataError(f"{path.name} is no ordinary file", hint="give the file save wrote")
+        size = found.st_size  # read() would reserve whatever it is asked for
         if size > at_most:
             raise DataError(
                 f"{path.name} has {size} bytes, more than the {at_most} that it may have",
                 hint="copy the file again",
             )
-        return file.read(size)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(size)
 
 
-def write(path: Path, data: bytes) -> None:
-    """Put ``data`` in the place of a file, whole or not at all.
+def check_replaceable(card: Path) -> None:
+    """Refuse to write a card over somebody else's file.
 
     Raises:
-        StorageError: the disk is full, read-only or failing.
+        ConfigError: there is a file, and it is no card.
+        StorageError: it cannot be read.
     """
-    with disk_errors(f"write {path}"):
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(data)
-        move_durably(Path(file.name), path)
+    with disk_errors(f"read {card}"):
+        if not os.path.lexists(card):
+            return
+        begins = b""
+        if card.is_file():
+            with card.open("rb") as file:
+                begins = file.read(128)
+    if not SEAL_LINE.match(begins):
+        raise ConfigError(
+            f"{card.name} is there already and is no rejector's card",
+            hint="give the rejector another name, as its card stands beside the arrays",
+        )
+
+
+def write(files: Mapping[Path, bytes]) -> None:
+    """Put data in the place of files: none of them unless there is room for all.
+
+    As with any new file, the umask says who may read them.
+
+    Raises:
+        StorageError: the disk is full, read-only or failing. No file was changed, unless it is
+            renaming that fails; nothing unfinished is left.
+    """
+    with ExitStack() as unfinished:
+        finished = {}
+        for path, data in files.items():
+            with disk_errors(f"write {path}"):
+                part = path.with_name(f".{secrets.token_hex(8)}.part")
+                unfinished.callback(part.unlink, missing_ok=True)
+                with part.open("xb") as file:
+                    file.write(data)
+                finished[path] = part
+        for path, part in finished.items():
+            with disk_errors(f"write {path}"):
+                move_durably(part, path)

@@ -22,11 +22,20 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.utils import check_random_state
 
 from assistlearn.deferral.budgets.calibration import Calibration
 from assistlearn.deferral.rejector_card import RejectorCard, toml_value
-from assistlearn.deferral.rejector_files import arrays_path, file_bytes, read, read_arrays, write
-from assistlearn.deferral.rejectors.agents import shown_names
+from assistlearn.deferral.rejector_files import (
+    CARD_SUFFIX,
+    arrays_path,
+    check_replaceable,
+    file_bytes,
+    read,
+    read_arrays,
+    write,
+)
+from assistlearn.deferral.rejectors.agents import agent_number, numbers_by_agent, shown_names
 from assistlearn.deferral.rejectors.baselines import FixedAgent, RandomRejector
 from assistlearn.deferral.rejectors.confidence import ConfidenceThreshold
 from assistlearn.deferral.rejectors.interface import RejectorBase
@@ -58,7 +67,8 @@ def save(
     Args:
         rejector: a fitted one of ``KINDS``, or a :class:`.TorchRejector` of one of ``MODULES``;
             a module of your own is code, which no card can describe.
-        path: where the arrays go, ``NAME.safetensors``; its folder must exist.
+        path: where the arrays go, ``NAME.safetensors``; its folder must exist. A ``NAME.toml``
+            that is no card is not replaced.
         error_costs: what went into the costs by name, such as the lambdas of the tasks, >= 0.
         calibration: the threshold to decide at, as :func:`.calibrate` measured it.
         models: SHA-256 of agents' models by agent, as :func:`assistlearn.digests.file_digest` has
@@ -69,10 +79,12 @@ def save(
 
     Raises:
         ConfigError: the rejector is not fitted, of another kind, or has a parameter that is no
-            plain value, such as a function; or what else goes on the card is not as said above.
+            plain value, such as a function, or that was changed since; what else goes on the card
+            is not as said above; or ``NAME.toml`` is something else.
         StorageError: the disk is full, read-only or failing.
     """
     target = arrays_path(path)
+    check_replaceable(target.with_suffix(CARD_SUFFIX))
     if isinstance(rejector, TorchRejector):
         parts, tensors = module_parts(rejector)
     else:
@@ -91,9 +103,13 @@ def save(
         raise ConfigError(
             f"a name cannot be written as text: {error}", hint="rename the feature"
         ) from error
-    write(target, tensors)
-    write(target.with_suffix(".toml"), text)
-    return target.with_suffix(".toml")
+    if len(text) > LARGEST_CARD_BYTES:
+        raise ConfigError(
+            f"the card has {len(text)} bytes, more than the {LARGEST_CARD_BYTES} that load reads",
+            hint="give the features shorter names, or none",
+        )
+    write({target: tensors, target.with_suffix(CARD_SUFFIX): text})
+    return target.with_suffix(CARD_SUFFIX)
 
 
 def load_card(path: str | Path) -> RejectorCard:
@@ -108,7 +124,7 @@ def load_card(path: str | Path) -> RejectorCard:
         DataError: the card is not whole, or not one that ``save`` writes.
         StorageError: it cannot be read.
     """
-    card = arrays_path(path).with_suffix(".toml")
+    card = arrays_path(path).with_suffix(CARD_SUFFIX)
     return RejectorCard.parse(read(card, at_most=LARGEST_CARD_BYTES))
 
 
@@ -140,6 +156,7 @@ def load(path: str | Path) -> RejectorBase:
         _fill(rejector, card)
         layout = rejector._layout()  # noqa: SLF001  # this module is its other half
         rejector._restore(read_arrays(arrays_path(path), layout, card))  # noqa: SLF001
+        _check(rejector)
     except (TypeError, ValueError, AttributeError, OverflowError, ConfigError) as error:
         raise DataError(
             f"the card's parameters are not those of a {card.kind}: {error}",
@@ -184,6 +201,7 @@ def _parts(rejector: RejectorBase) -> tuple[dict[str, Any], bytes]:
             " module its TorchRejector",
         )
     parameters = _parameters(rejector)
+    _check(rejector)
     parts = {
         "kind": type(rejector).__name__,
         "agents": _named(rejector.agents_),
@@ -194,6 +212,33 @@ def _parts(rejector: RejectorBase) -> tuple[dict[str, Any], bytes]:
         "parameters": parameters,
     }
     return parts, file_bytes(rejector._layout(), rejector._state())  # noqa: SLF001
+
+
+def _check(rejector: RejectorBase) -> None:
+    """Refuse parameters that are not those of the fitted rejector, on saving and on loading alike.
+
+    Raises:
+        ConfigError: so says the message.
+        ValueError: scikit-learn's own, for what is no seed.
+    """
+    rejector._check_parameters()  # noqa: SLF001
+    names = shown_names(rejector.agents_)
+    same = True
+    match rejector:
+        case FixedAgent(agent=str() | int() as agent):
+            same = agent_number(agent, names) == rejector.agent_
+        case RandomRejector(shares=shares):
+            check_random_state(rejector.random_state)
+            if shares is not None:
+                given = numbers_by_agent(shares, names, what="shares")
+                same = np.array_equal(given, rejector.shares_)
+        case _:
+            pass
+    if not same:
+        raise ConfigError(
+            "the fitted arrays are not those that the parameters give",
+            hint="fit the rejector again: its parameters were changed since",
+        )
 
 
 def _fill(rejector: RejectorBase, card: RejectorCard) -> None:
@@ -231,7 +276,7 @@ def _parameters(rejector: RejectorBase) -> dict[str, Any]:
             continue
         try:
             toml_value(plain)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:  # a ValueError for too large a number
             raise ConfigError(
                 f"parameter {name} is a {type(value).__name__}, which a card cannot hold",
                 hint="use a surrogate by name, ridge regression and a whole number as seed",

@@ -166,3 +166,100 @@ def test_costs_are_errors_times_what_they_cost_plus_prices(given_, expected):
 def test_outcomes_that_do_not_fit_are_refused(given_, error, message):
     with pytest.raises(error, match=message):
         costs_from_outcomes(**given_)
+
+
+class Knows:
+    """An agent whose answers are given, whatever it is fitted on."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def fit(self, rows, truth):
+        pass
+
+    def predict(self, rows):
+        return [self.answer] * len(rows)
+
+
+@pytest.mark.parametrize(
+    ("answers", "truth", "kinds"),
+    [
+        (np.array([["0", "1"]]), [1], "'agent 0' are text, the truth is numbers"),
+        ([["0", 1]], [1], "'agent 0' are text, the truth is numbers"),
+        ([[1, 2]], ["1"], "'agent 0' are numbers, the truth is text"),
+        ([[True, False]], ["yes"], "'agent 0' are truth values, the truth is text"),
+        ([[True, False]], [2], "'agent 0' are truth values, the truth is numbers"),
+        (np.array([["a", 1], ["b", 2]], dtype=object), ["a", "b"], "'agent 1' are numbers"),
+        ([[b"a", b"a"]], ["a"], "'agent 0' are bytes, the truth is text"),
+    ],
+)
+def test_answers_of_another_kind_than_the_truth_are_refused(answers, truth, kinds):
+    with pytest.raises(DataError, match=f"the answers of {kinds}"):
+        costs_from_outcomes(answers=answers, truth=truth)
+
+
+@pytest.mark.parametrize("truth", [[True, False], [1, 0], [1.0, 0.0]])
+@pytest.mark.parametrize("kind", [bool, int, float])
+def test_truth_values_and_zeros_and_ones_are_the_same(kind, truth):
+    costs = costs_from_outcomes(answers=np.array([[1, 0], [1, 0]]).astype(kind), truth=truth)
+
+    assert costs.tolist() == [[0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize("gap", [None, np.nan])
+@pytest.mark.parametrize("known", [1.0, "cat", True])
+def test_a_missing_right_answer_is_refused_by_its_row(known, gap):
+    features = np.zeros((4, 1))
+    truth = [known, known, gap, known]
+
+    with pytest.raises(DataError, match="the truth is missing in row 3, and in 1 of 4"):
+        costs_from_outcomes(answers=[[known, known]] * 4, truth=truth)
+    with pytest.raises(DataError, match="the truth is missing in row 3"):
+        cross_fitted_costs({"a": lambda: Knows(known)}, features, truth, folds=2)
+    with pytest.raises(DataError, match="the truth is missing in row 3"):
+        cross_fitted_outputs(lambda: Knows(known), features, truth, folds=2)
+
+
+@pytest.mark.parametrize("gap", [None, np.nan])
+def test_a_missing_label_is_wrong_and_a_missing_value_is_refused(gap):
+    assert costs_from_outcomes(answers=[["cat", gap]], truth=["cat"]).tolist() == [[0, 1]]
+    with pytest.raises(DataError, match="the answer of 'agent 1' is missing in row 1"):
+        costs_from_outcomes(answers=[[1.0, gap]], truth=[1.0], error="absolute")
+
+
+def test_pandas_tables_give_names_and_gaps():
+    pandas = pytest.importorskip("pandas", reason="pandas is no dependency")
+    answers = pandas.DataFrame({"a": ["cat", pandas.NA], "b": ["cat", "dog"]}, dtype="object")
+    correct = pandas.DataFrame({"correct:a": [1, 0], "correct:b": [1, 1]})
+
+    by_answers = costs_from_outcomes(answers=answers, truth=["cat", "dog"], prices={"b": 1})
+    by_correctness = costs_from_outcomes(correct=correct, prices={"b": 1}, error_costs={"a": 3})
+
+    assert by_answers.tolist() == [[0, 1], [1, 1]]
+    assert by_correctness.tolist() == [[0, 1], [3, 1]]
+    with pytest.raises(DataError, match="the answers of 'a' are text, the truth is numbers"):
+        costs_from_outcomes(answers=answers, truth=[1, 2])
+
+
+def test_prices_by_name_need_names():
+    with pytest.raises(ConfigError, match="agent 'b' is unknown"):
+        costs_from_outcomes(correct=[[1, 0]], prices={"b": 1})
+    found = costs_from_outcomes(correct=[[1, 0]], prices={"agent 1": 1})
+    assert found.tolist() == [[0, 2]]
+
+
+def test_cross_fitted_agents_are_named_in_what_they_cost_and_in_what_is_wrong():
+    features, truth = np.zeros((4, 1)), np.array(["x", "y", "x", "y"])
+    agents = {"text": lambda: Knows("x"), "model": lambda: Knows("y")}
+
+    costs = cross_fitted_costs(
+        agents, features, truth, folds=2, prices={"model": 0.5}, error_costs={"text": 2}
+    )
+
+    assert costs.tolist() == [[0, 1.5], [2, 0.5]] * 2
+    with pytest.raises(DataError, match="the answers of 'model' are numbers, the truth is text"):
+        cross_fitted_costs({**agents, "model": lambda: Knows(1)}, features, truth, folds=2)
+    with pytest.raises(DataError, match=r"the answers of 'model' have shape \(3,\)"):
+        cross_fitted_costs({**agents, "model": truth[:3]}, features, truth, folds=2)
+    with pytest.raises(ConfigError, match="agent 'server' is unknown"):
+        cross_fitted_costs(agents, features, truth, folds=2, prices={"server": 1})

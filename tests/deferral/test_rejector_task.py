@@ -1,5 +1,6 @@
 """A rejector trained in assistance rounds."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -188,3 +189,51 @@ def test_both_sides_must_name_the_same_agents_surrogate_and_scale(files):
         {"std": [1.0, 2.0, 1.0]},
     ):
         assert schema(**changes) != schema()
+
+
+def test_arrays_that_are_no_tensors_are_refused_in_one_line():
+    features, costs = outcomes()
+
+    for changes in (
+        {"features": features},
+        {"costs_BA": costs},
+        {"features": (features, features)},
+    ):
+        with pytest.raises(DataError, match="are a ndarray, must be tensors") as caught:
+            made(**changes)
+        assert "torch.from_numpy" in caught.value.hint
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_batch_of_no_examples_is_refused(size):
+    with pytest.raises(ConfigError, match=f"batch_size is {size}"):
+        made(batch_size=size)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"mean": [0.0, 1.0]}, r"mean has shape \(2,\), for 3 features"),
+        ({"std": [1.0] * 4}, r"std has shape \(4,\), for 3 features"),
+        ({"std": 0.0}, "std is 0.0, must be finite, and above 0"),
+        ({"mean": [0.0, math.nan, 0.0]}, "must be finite"),
+    ],
+)
+def test_a_scale_that_does_not_fit_the_features_is_refused_by_name(files, changes, said):
+    with pytest.raises(ConfigError, match=said):
+        outcomes_task(train=files / "train.npz", agents=["a", "b", "c"], **changes)
+
+
+def test_losses_of_many_agents_come_in_batches_that_fit_their_pairs():
+    costs = torch.rand(200, 400, generator=torch.Generator().manual_seed(0))
+    task = made(
+        build=lambda: TableRejector(3, 400),
+        features=torch.zeros(200, 3),
+        costs_BA=costs,
+        surrogate="mild_log",
+        surrogate_settings={"margins": [1.0] * 400},
+    )
+
+    sizes = [len(each) for each in task.losses(task.build_model())]
+
+    assert sizes == [64, 64, 64, 8]

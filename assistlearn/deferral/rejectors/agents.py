@@ -67,7 +67,7 @@ def check_names(names: Sequence[object], count: int) -> None:
     for name in names:
         if isinstance(name, str) and len(name) > LONGEST_NAME:
             raise ConfigError(
-                f"the agents have {shortened(name)!r}, a name of {len(name)} characters",
+                f"the agents have a name of {len(name)} characters: {shortened(name)!r}",
                 hint=f"call it something of at most {LONGEST_NAME} characters",
             )
     named = all(isinstance(name, str) and name.strip() and name.isprintable() for name in names)

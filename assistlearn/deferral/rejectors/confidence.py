@@ -75,6 +75,15 @@ class ConfidenceThreshold(RejectorBase):
         self.cost_errors_ = np.sqrt(np.square(gaps).mean(axis=0))
         return self
 
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if self._column() != self.column_:
+            raise ConfigError(
+                f"confidence is {self.confidence!r}, not the feature that the threshold was found"
+                " for",
+                hint="fit the rejector again: its parameters were changed since",
+            )
+
     def _scores(self, features: Floats) -> Floats:
         leads = self._leads(features)
         # Float32 scores must not round what is just below the threshold up to a tie.
@@ -91,8 +100,9 @@ class ConfidenceThreshold(RejectorBase):
 
     def _leads(self, features: Floats) -> npt.NDArray[np.float64]:
         """How far confidences are above the threshold, which may lie between two of float32."""
-        confidences: npt.NDArray[np.float64] = features[:, self.column_].astype(np.float64)
-        return confidences - self.threshold_
+        leads: npt.NDArray[np.float64]
+        leads = features[:, self.column_].astype(np.float64) - self.threshold_
+        return leads
 
     def _layout(self) -> Layout:
         return {

@@ -8,7 +8,7 @@ saw the same rows. Cross-fitting gives every row an answer from an agent that di
 Letters: n examples, A agents.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -17,7 +17,9 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.utils.multiclass import type_of_target
 
 from assistlearn.deferral.costs import RegressionError
-from assistlearn.deferral.rejectors.outcomes import costs_from_outcomes
+from assistlearn.deferral.rejectors.agents import AgentNumbers
+from assistlearn.deferral.rejectors.labels import check_comparable, check_truth, labels_of
+from assistlearn.deferral.rejectors.outcomes import by_agent, costs_from_outcomes
 from assistlearn.errors import DataError
 
 
@@ -52,8 +54,9 @@ def cross_fitted_outputs(
         Answer to each row. Shape ``(n,)``.
 
     Raises:
-        DataError: there are fewer rows than folds.
+        DataError: there are fewer rows than folds, or a right answer is missing.
     """
+    check_truth(labels_of(y))
     features, truth = np.asarray(X), np.asarray(y)
     if not 2 <= folds <= len(truth) == len(features):  # noqa: PLR2004
         raise DataError(
@@ -79,8 +82,8 @@ def cross_fitted_costs(  # noqa: PLR0913  # agents, data, folds and what costs w
     folds: int = 5,
     seed: int = 0,
     error: Literal["wrong"] | RegressionError = "wrong",
-    error_costs: Sequence[float] | None = None,
-    prices: Sequence[float] | None = None,
+    error_costs: AgentNumbers = None,
+    prices: AgentNumbers = None,
 ) -> npt.NDArray[np.float64]:
     """Costs of several agents, none of them asked about a row that it was fitted on.
 
@@ -92,21 +95,44 @@ def cross_fitted_costs(  # noqa: PLR0913  # agents, data, folds and what costs w
         folds: see :func:`cross_fitted_outputs`; the same parts for all agents.
         seed: of the parts.
         error: see :func:`.outcomes.costs_from_outcomes`, also for what follows.
-        error_costs: alpha.
-        prices: beta.
+        error_costs: alpha, in order or by name.
+        prices: beta, in order or by name.
 
     Returns:
         Costs >= 0. Shape ``(n, A)``.
+
+    Raises:
+        DataError: answers are not one for each row or of another kind than the truth, or as
+            :func:`cross_fitted_outputs` says.
+        ConfigError: numbers are given for an agent that there is not.
     """
-    columns = [
-        cross_fitted_outputs(each, X, y, folds=folds, seed=seed)
-        if callable(each)
-        else np.asarray(each)
-        for each in agents.values()
-    ]
+    names, truth = [*agents], labels_of(y)
+    check_truth(truth)
+    if isinstance(error_costs, Mapping):
+        error_costs = by_agent(error_costs, names, what="error costs", otherwise=1.0)
+    if isinstance(prices, Mapping):
+        prices = by_agent(prices, names, what="prices", otherwise=0.0)
+    columns = {
+        name: labels_of(
+            cross_fitted_outputs(each, X, y, folds=folds, seed=seed) if callable(each) else each
+        )
+        for name, each in agents.items()
+    }
+    for name, column in columns.items():
+        if column.shape != truth.shape:
+            raise DataError(
+                f"the answers of {name!r} have shape {column.shape}, the truth {truth.shape}",
+                hint="give one answer for each row",
+            )
+    if error == "wrong":
+        check_comparable(columns, truth)
+    # Side by side, numbers would become text where another agent answers with text.
+    mixed = len({column.dtype.kind for column in columns.values()}) > 1
     return costs_from_outcomes(
-        answers=np.stack(columns, axis=1),
-        truth=y,
+        answers=np.stack(
+            [column.astype(object) if mixed else column for column in columns.values()], axis=1
+        ),
+        truth=truth,
         error=error,
         error_costs=error_costs,
         prices=prices,

@@ -185,14 +185,14 @@ def checked_widths(hidden: Any, *, features: int, agents: int) -> tuple[int, ...
     whole = [isinstance(each, int | np.integer) and not isinstance(each, bool) for each in widths]
     if isinstance(hidden, str) or not all(whole) or not all(each > 0 for each in widths):
         raise ConfigError(
-            f"hidden is {shortened(hidden)}, must be whole numbers above 0",
+            f"hidden is {shortened(hidden)}, each must be a whole number above 0",
             hint="set it to (32,) for one layer, or to () for linear scores",
         )
     widths = tuple(map(int, widths))
     weights = sum(width * out for width, out in pairwise((features, *widths, agents)))
     if len(widths) > MOST_LAYERS or (widths and weights > MOST_WEIGHTS):
         raise ConfigError(
-            f"hidden is {shortened(hidden)}: {len(widths)} layers with {weights:.3g} weights",
+            f"hidden is {shortened(hidden)}, too many layers or too wide",
             hint=f"use at most {MOST_LAYERS} layers and {MOST_WEIGHTS:,} weights",
         )
     return widths

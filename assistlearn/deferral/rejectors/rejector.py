@@ -7,10 +7,11 @@ Letters: B examples, A agents, F features.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral, Real
 from typing import Any, ClassVar, Final, Literal, Self
 from warnings import warn
 
@@ -32,7 +33,7 @@ from assistlearn.deferral.rejectors.convex import (
 from assistlearn.deferral.rejectors.interface import RejectorBase
 from assistlearn.deferral.rejectors.layers import Layers
 from assistlearn.deferral.rejectors.minibatches import AdamSettings, held_out_rows, train_rejector
-from assistlearn.deferral.rejectors.modules import TableRejector
+from assistlearn.deferral.rejectors.modules import TableRejector, checked_widths
 from assistlearn.deferral.rejectors.ridge import CostEstimate, cost_errors, fit_costs
 from assistlearn.deferral.rejectors.scaling import Scaling
 from assistlearn.deferral.rejectors.threads import one_thread_each
@@ -52,6 +53,27 @@ from assistlearn.training.devices import choose_device
 MULTIPLICATIONS: Final = 1 << 24  # a layer on a batch; below, sharing costs more than it saves
 SOLVERS: Final = ("auto", "lbfgs", "adam")
 KINKED: Final = frozenset({"mild_hinge"})  # convex, but L-BFGS ends at the first kink
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
+
+
+def _from_zero(value: Any) -> bool:
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    return real and 0 <= float(value) < math.inf
+
+
+RANGES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
+    "max_iter": (_count, "a whole number above 0"),
+    "batch_size": (_count, "a whole number above 0"),
+    "patience": (_count, "a whole number above 0"),
+    "weight_decay": (_from_zero, "a number >= 0"),
+    "tol": (_from_zero, "a number >= 0"),
+    "learning_rate": (lambda value: _from_zero(value) and value > 0, "a number above 0"),
+    "validation_fraction": (lambda value: _from_zero(value) and value < 1, "a share below 1"),
+    "device": (lambda value: isinstance(value, str), 'text such as "cpu"'),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,17 +175,7 @@ class Rejector(RejectorBase):
             DataError: the costs are not what the agents or the surrogate need.
             ValueError: scikit-learn's own, for what is no array of finite numbers.
         """
-        settings = self._surrogate()
-        self._check_hidden()
-        adam = AdamSettings(
-            learning_rate=self.learning_rate,
-            batch_size=self.batch_size,
-            epochs=self.max_iter,
-            patience=self.patience,
-            validation_fraction=self.validation_fraction,
-            weight_decay=self.weight_decay,
-            seed=_seed(self.random_state),
-        )
+        settings, adam = self._settings()
         features, costs = self._read(X, y)
         self.scaling_, scaled = Scaling.fit(features)
         self.deferral_loss_ = float("nan")
@@ -184,7 +196,7 @@ class Rejector(RejectorBase):
             )
         hidden = self.layers_.hidden(scaled)
         self.cost_estimate_, self.cost_errors_ = fit_costs(hidden, costs)
-        if self.hidden and adam.validation_fraction:
+        if self._widths() and adam.validation_fraction:
             # The hidden layer was fitted to the training rows' costs, so only others tell.
             _, held = held_out_rows(len(costs), fraction=adam.validation_fraction, seed=adam.seed)
             self.cost_errors_ = cost_errors(self.cost_estimate_, hidden[held], costs[held])
@@ -197,9 +209,8 @@ class Rejector(RejectorBase):
         return self.cost_estimate_(self.layers_.hidden(self.scaling_(features)))
 
     def _layout(self) -> Layout:
-        self._check_hidden()
         count = len(self.agents_)
-        hidden = self.hidden if count > 1 else ()  # with one agent there is nothing to learn
+        hidden = self._widths() if count > 1 else ()  # with one agent there is nothing to learn
         widths = (self.n_features_in_, *hidden, count)
         return {
             **Scaling.layout(widths[0], self.dtype_),
@@ -211,12 +222,47 @@ class Rejector(RejectorBase):
         return {**self.scaling_.state(), **self.layers_.state(), **self.cost_estimate_.state()}
 
     def _restore(self, state: State) -> None:
-        self._surrogate()  # refuses a name or settings that do not exist
         self.scaling_ = Scaling.restored(state)
         self.layers_ = Layers.restored(state)
         self.cost_estimate_ = CostEstimate.restored(state)
 
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        settings, _ = self._settings()
+        if len(self.agents_) > 1:
+            settings.prepare(torch.zeros(1, len(self.agents_)))  # refuses settings out of range
+
+    def _settings(self) -> tuple[SurrogateSettings, AdamSettings]:
+        """What the parameters say.
+
+        Raises:
+            ConfigError: one is out of range, or of the wrong type.
+        """
+        for name, (fine, wanted) in RANGES.items():
+            value = getattr(self, name)
+            if not fine(value):
+                raise ConfigError(
+                    f"{name} is {value!r}, must be {wanted}",
+                    hint=f"leave {name} out for the default",
+                )
+        settings = self._surrogate()
+        self._solver(settings)
+        return settings, AdamSettings(
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
+            epochs=self.max_iter,
+            patience=self.patience,
+            validation_fraction=self.validation_fraction,
+            weight_decay=self.weight_decay,
+            seed=_seed(self.random_state),
+        )
+
     def _surrogate(self) -> SurrogateSettings:
+        if not isinstance(self.surrogate_settings, Mapping | None):
+            raise ConfigError(
+                f"surrogate_settings are {self.surrogate_settings!r}, must be settings by name",
+                hint='give them such as {"nu": 1.5}, or leave them out',
+            )
         given = dict(self.surrogate_settings or {})
         if isinstance(self.surrogate, str):
             return named_surrogate(self.surrogate, **given)
@@ -232,24 +278,21 @@ class Rejector(RejectorBase):
             )
         return OwnSurrogate(self.surrogate)
 
-    def _check_hidden(self) -> None:
-        widths = self.hidden if isinstance(self.hidden, Iterable) else [None]
-        if not all(isinstance(each, int | np.integer) and each > 0 for each in widths):
-            raise ConfigError(
-                f"hidden is {self.hidden}, must be whole numbers above 0",
-                hint="set it to (32,) for one layer, or to () for linear scores",
-            )
+    def _widths(self) -> tuple[int, ...]:
+        sizes = getattr(self, "n_features_in_", 1), len(getattr(self, "agents_", (0,)))
+        return checked_widths(self.hidden, features=sizes[0], agents=sizes[1])
 
     def _solver(self, settings: SurrogateSettings) -> str:
+        hidden = self._widths()
         if self.solver not in SOLVERS:
             raise ConfigError(f"solver {self.solver!r} is unknown", hint=f"choose one of {SOLVERS}")
-        if self.solver == "lbfgs" and self.hidden:
+        if self.solver == "lbfgs" and hidden:
             raise ConfigError(
                 f"solver 'lbfgs' is for linear scores, but hidden is {self.hidden}",
                 hint='set solver to "auto", or hidden to ()',
             )
         if self.solver == "auto":
-            easy = settings.convex and settings.name not in KINKED and not self.hidden
+            easy = settings.convex and settings.name not in KINKED and not hidden
             return "lbfgs" if easy else "adam"
         return self.solver
 
@@ -291,7 +334,7 @@ class Rejector(RejectorBase):
         """
         with torch.random.fork_rng(devices=[]):  # leaves the caller's generator as it was
             torch.manual_seed(derive_seed(adam.seed, "initial weights"))
-            module = TableRejector(features_BF.shape[1], costs_BA.shape[1], hidden=self.hidden)
+            module = TableRejector(features_BF.shape[1], costs_BA.shape[1], hidden=self._widths())
         linears = [each for each in module.modules() if isinstance(each, nn.Linear)]
         nn.init.zeros_(linears[-1].weight)
         nn.init.zeros_(linears[-1].bias)
@@ -340,4 +383,10 @@ def _log_weights(settings: SurrogateSettings) -> Kappa | None:
 def _seed(random_state: int | np.random.RandomState | None) -> int:
     if isinstance(random_state, int | np.integer):
         return int(random_state)
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    try:
+        return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    except ValueError as error:
+        raise ConfigError(
+            f"random_state is {random_state!r}, must be a seed",
+            hint="set it to a whole number, or to None for another one each time",
+        ) from error
