@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "defer": "Learn who should answer: fit and compare rejectors.",
     "doctor": "Check this machine, these settings, this link.",
 }
+RESUMED: Final = frozenset({"demo", "provide", "learn", "simulate"})  # typed again they go on
 USAGE: Final = 2
 BROKEN_PIPE: Final = 1  # what click leaves with when it notices first
 BUG: Final = 70  # EX_SOFTWARE of sysexits.h
@@ -134,9 +135,7 @@ def _explained(error: BaseException, arguments: Sequence[str]) -> tuple[str, str
         case AssistLearnError():
             return str(error), error.hint, error.exit_code
         case KeyboardInterrupt() | click.Abort():
-            # --again would buy another session: without it the one that was begun goes on.
-            again = shlex.join(["assistlearn", *(a for a in arguments if a != "--again")])
-            return "interrupted", f"type the same again to go on: {again}", INTERRUPTED
+            return "interrupted", _after_interrupt(arguments), INTERRUPTED
         case click.ClickException():
             context = getattr(error, "ctx", None)
             command = context.command_path if context else "assistlearn"
@@ -144,6 +143,16 @@ def _explained(error: BaseException, arguments: Sequence[str]) -> tuple[str, str
             return text, f"type '{command} --help' to see what it takes", USAGE
         case _:
             return f"{type(error).__name__}: {error}", REPORT if _debug() else DEBUG_FIRST, BUG
+
+
+def _after_interrupt(arguments: Sequence[str]) -> str:
+    """What typing the same again does."""
+    # --again would buy another session: without it the one that was begun goes on.
+    again = shlex.join(["assistlearn", *(a for a in arguments if a != "--again")])
+    command = next((a for a in arguments if not a.startswith("-")), "")
+    if command in RESUMED:
+        return f"type the same again to go on: {again}"
+    return f"type the same again to start over: {again}"
 
 
 def _lowered(text: str) -> str:

@@ -16,6 +16,7 @@ from protocols.agreement import TITLE, Agreement
 
 Inspected = tuple[str, dict[str, Any], list[str]]
 SHOWN_TENSORS: Final = 40
+SHOWN_FEATURES: Final = 12
 MAX_TEXT_BYTES: Final = 64 << 10
 
 
@@ -39,6 +40,7 @@ def inspected(path: Path, *, entry: int | None = None) -> Inspected:
         (b"assistlearn-card-v1 ", _card),
         (TITLE.encode(), _agreement),
         (b"assistlearn/ledger-head/v1\n", _head),
+        (b'seal = "', _rejector),
     )
     for prefix, reader in kinds:
         if start.startswith(prefix):
@@ -47,7 +49,8 @@ def inspected(path: Path, *, entry: int | None = None) -> Inspected:
         return _checkpoint(path)
     raise DataError(
         f"{path} is no file of assistlearn's",
-        hint="pass a checkpoint (.safetensors), card, agreement, ledger or ledger head",
+        hint="pass a checkpoint (.safetensors), card, agreement, ledger, ledger head or"
+        " rejector's card (.toml)",
     )
 
 
@@ -93,6 +96,52 @@ def _head(path: Path) -> Inspected:
     text, _, _ = _text(path).partition("\n\n")
     lines = text.splitlines()[1:]
     return "signed ledger head", {"head": lines}, [*lines, "its signature is not checked here"]
+
+
+def _rejector(path: Path) -> Inspected:
+    # Slow to load, and seldom needed.
+    from assistlearn.deferral.rejector_card import RejectorCard  # noqa: PLC0415
+    from assistlearn.deferral.rejector_files import read  # noqa: PLC0415
+    from assistlearn.deferral.saving import LARGEST_CARD_BYTES  # noqa: PLC0415
+
+    card = RejectorCard.parse(read(path, at_most=LARGEST_CARD_BYTES))
+    count = card.feature_count
+    named = isinstance(card.features, tuple)
+    lines = [
+        f"a {card.kind} that decides between {len(card.agent_names)} agents by {count} features",
+        *(
+            f"agent {name!r}, price {price:g}, single costs known to ±{error:.3g}"
+            for name, price, error in zip(
+                card.agent_names, card.prices, card.cost_errors, strict=True
+            )
+        ),
+    ]
+    if isinstance(card.features, tuple):
+        more = f" and {count - SHOWN_FEATURES} more" if count > SHOWN_FEATURES else ""
+        lines.append(f"features: {', '.join(map(repr, card.features[:SHOWN_FEATURES]))}{more}")
+    said = {"agents", "prices"}
+    lines += [f"{name} = {value!r}" for name, value in card.parameters.items() if name not in said]
+    lines += [f"error of {name!r} weighs {value:g}" for name, value in card.error_costs.items()]
+    if card.calibration is not None:
+        rate, expected = card.calibration.threshold.value, card.calibration.expected
+        lines.append(
+            f"decides at threshold {rate:.4g}: defers {expected.lower:.1%} to"
+            f" {expected.upper:.1%}, confidence {expected.confidence:.0%}"
+        )
+    lines += [f"model of {name!r}: sha256 {value}" for name, value in card.models.items()]
+    lines.append(f"arrays: sha256 {card.tensors}, not looked at here")
+    lines.append("fitted with " + ", ".join(f"{n} {v}" for n, v in card.versions.items()))
+    facts = {
+        "rejector": card.kind,
+        "agents": card.agent_names,
+        "features": card.features if named else count,
+        "prices": card.prices,
+        "parameters": card.parameters,
+        "sha256": card.tensors,
+        "models": card.models,
+        "versions": card.versions,
+    }
+    return "rejector's card", facts, lines
 
 
 def _ledger(path: Path) -> Inspected:

@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from assistlearn.deferral.arrays import Ints
+from assistlearn.deferral.arrays import Floats, Ints
 from assistlearn.deferral.rejectors import (
     ConfidenceThreshold,
     FixedAgent,
@@ -26,6 +26,7 @@ from assistlearn.deferral.rejectors import (
     Rejector,
 )
 from assistlearn.deferral.rejectors.interface import RejectorBase
+from assistlearn.deferral.report.metrics import picked
 from assistlearn.deferral.report.trial import Trial, trial
 from assistlearn.deferral.surrogates import named_surrogate, surrogate_names
 from assistlearn.deferral.tables import Outcomes
@@ -63,8 +64,13 @@ class Split:
     validation: Ints
     test: Ints
 
+    @property
+    def overlap(self) -> float:
+        """Rows to measure on over all that are learned from; see :func:`.spread`."""
+        return len(self.test) / (len(self.train) + len(self.validation))
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fitted:
     """A method that has learned."""
 
@@ -72,11 +78,36 @@ class Fitted:
     rejector: RejectorBase
     """Fitted on training and validation rows, and one that can be saved."""
 
-    validation_loss: float
-    """Deferral loss on the validation rows, when it was fitted on the training rows alone."""
+    validation_costs: Floats
+    """Cost of its choice on each validation row, when it was fitted on the training rows alone."""
 
     converged: bool
     """False if training stopped short of its optimum."""
+
+    @property
+    def validation_loss(self) -> float:
+        """Deferral loss on the validation rows."""
+        return float(self.validation_costs.mean())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How much dearer one method is than another on the same rows, as a mean."""
+
+    mean: float
+    standard_error: float
+    """Of the mean, from the differences row by row; NaN for a single row."""
+
+    @classmethod
+    def of(cls, one: Floats, other: Floats) -> "Difference":
+        """Costs of two methods on the same rows, each of shape ``(n,)``."""
+        each = one - other
+        error = each.std(ddof=1) / np.sqrt(len(each)) if len(each) > 1 else np.nan
+        return cls(mean=float(each.mean()), standard_error=float(error))
+
+    def within(self, errors: float) -> bool:
+        """Whether it is no more than this many standard errors."""
+        return not abs(self.mean) > errors * self.standard_error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,23 +281,30 @@ def fit_methods(
         )
         with _converging() as caught:
             rejector.fit(outcomes.features[split.train], costs[split.train])
-            loss = -rejector.score(outcomes.features[split.validation], costs[split.validation])
+            made = rejector.decide(outcomes.features[split.validation]).agents
             # Its margins are chosen: what is fitted again is the ordinary rejector that has them.
             chosen = rejector.rejector_ if isinstance(rejector, MildRejector) else rejector
             final = clone(chosen).fit(outcomes.features[both], costs[both])
         converged = not _stopped(caught)
-        fitted.append(Fitted(name=name, rejector=final, validation_loss=loss, converged=converged))
+        paid = picked(outcomes.costs[split.validation], made)
+        fitted.append(Fitted(name=name, rejector=final, validation_costs=paid, converged=converged))
         told(name)
     return tuple(fitted)
 
 
+def ranked(fitted: Sequence[Fitted]) -> list[Fitted]:
+    """By validation loss, the least first; on a tie the simplest, then the first."""
+
+    def rank(each: Fitted) -> tuple[float, int]:
+        simple = SIMPLEST.index(each.name) if each.name in SIMPLEST else len(SIMPLEST)
+        return each.validation_loss, simple
+
+    return sorted(fitted, key=rank)
+
+
 def choose(fitted: Sequence[Fitted]) -> Fitted:
     """The method with the least validation loss; on a tie the simplest, then the first."""
-    simplest_first = sorted(
-        fitted,
-        key=lambda each: SIMPLEST.index(each.name) if each.name in SIMPLEST else len(SIMPLEST),
-    )
-    return min(simplest_first, key=lambda each: each.validation_loss)
+    return ranked(fitted)[0]
 
 
 def random_as(name: str) -> str:
@@ -314,6 +352,12 @@ def measured_trial(
         groups_B=None if outcomes.groups is None else outcomes.groups[rows],
         seed=seed,
     )
+
+
+def held_out_difference(trial: Trial, one: str, other: str) -> Difference:
+    """How much dearer the method ``one`` is than ``other`` on the test rows."""
+    paid = [picked(trial.costs, trial.methods[name].agents) for name in (one, other)]
+    return Difference.of(*paid)
 
 
 @contextmanager

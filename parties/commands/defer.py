@@ -26,16 +26,29 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def _prices(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, float]:
     """``NAME=NUMBER`` for each agent; names may hold an equals sign."""
-    prices = {}
+    prices: dict[str, float] = {}
     for each in given:
         name, equals, number = each.rpartition("=")
         try:
-            prices[name] = float(number)
+            price = float(number)
         except ValueError:
-            prices[name] = math.nan
-        if not equals or not name or math.isnan(prices[name]):
+            price = math.nan
+        if not equals or not name or math.isnan(price):
             raise click.BadParameter(f"{each!r} is not of the form NAME=NUMBER")
+        if name in prices:
+            raise click.BadParameter(f"{name!r} has two prices")
+        prices[name] = price
     return prices
+
+
+class _Named(click.Path):
+    """A path that was not left empty, as an unset variable of a shell leaves it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click does it, but for the empty name, which it takes for the current folder."""
+        if value == "":
+            self.fail("the name is empty", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def _table_options(command: Command) -> Command:
@@ -67,8 +80,8 @@ def defer() -> None:
     "--output",
     "folder",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for rejector, report and figures.",
+    type=_Named(file_okay=False, path_type=Path),
+    help="Folder for rejector, report and figures; replaces those of an earlier fit.",
 )
 @click.option("--surrogate", default="two_stage", show_default=True, help="Loss to train on.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -88,10 +101,10 @@ def fit(  # noqa: PLR0913  (one parameter for each option)
     output = Output(as_json=as_json)
     with output.waiting("reading"):
         from assistlearn.deferral.tables import read_outcomes  # noqa: PLC0415
-        from parties import deferral  # noqa: PLC0415
+        from parties.deferral import fitting  # noqa: PLC0415
 
         outcomes = read_outcomes(table, features=features, prices=prices, main=main)
-    deferral.fit(outcomes, surrogate=surrogate, seed=seed, folder=folder, output=output)
+    fitting.fit(outcomes, table, surrogate=surrogate, seed=seed, folder=folder, output=output)
 
 
 @defer.command(
@@ -115,7 +128,7 @@ def fit(  # noqa: PLR0913  (one parameter for each option)
 @click.option(
     "--output",
     "folder",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=_Named(file_okay=False, path_type=Path),
     help="Folder for results.json, report.md and figures.",
 )
 @json_option
@@ -136,9 +149,58 @@ def report(  # noqa: PLR0913  (one parameter for each option)
     output = Output(as_json=as_json)
     with output.waiting("reading"):
         from assistlearn.deferral.tables import read_outcomes  # noqa: PLC0415
-        from parties import deferral  # noqa: PLC0415
+        from parties.deferral import comparing  # noqa: PLC0415
 
         outcomes = read_outcomes(
             table, features=features, prices=prices, main=main, group=group, label=label
         )
-    deferral.compare(outcomes, surrogates=surrogates, seeds=seeds, folder=folder, output=output)
+    comparing.compare(
+        outcomes, table, surrogates=surrogates, seeds=seeds, folder=folder, output=output
+    )
+
+
+@defer.command(
+    epilog="Example: assistlearn defer decide router/rejector.safetensors new.csv"
+    " --output decisions.csv"
+)
+@click.argument("rejector", type=_Named(path_type=Path))
+@click.argument("table", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--output",
+    "target",
+    type=_Named(dir_okay=False, path_type=Path),
+    help="CSV file: agent, reason and expected costs, row by row.",
+)
+@click.option(
+    "--threshold",
+    type=float,
+    metavar="COST",
+    help="Ask an expert only where that is expected to save more.  [default: go by the scores]",
+)
+@click.option("--unavailable", multiple=True, metavar="NAME", help="Agent that cannot be had.")
+@json_option
+def decide(  # noqa: PLR0913  (one parameter for each option)
+    *,
+    rejector: Path,
+    table: Path,
+    target: Path | None,
+    threshold: float | None,
+    unavailable: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Say who answers each row of TABLE, by a REJECTOR that `defer fit` saved.
+
+    TABLE needs the features that the rejector was fitted on, by the same names. REJECTOR is its
+    file, or the folder that it is in.
+    """
+    output = Output(as_json=as_json)
+    with output.waiting("reading"):
+        from parties.deferral import deciding  # noqa: PLC0415
+    deciding.decide(
+        rejector,
+        table,
+        target=target,
+        threshold=threshold,
+        unavailable=unavailable,
+        output=output,
+    )

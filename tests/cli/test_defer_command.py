@@ -126,10 +126,11 @@ def test_json_is_one_object_a_line_and_nothing_else(table, run):
     events = [json.loads(line) for line in out.splitlines()]
     kinds = [event["event"] for event in events]
     assert (code, err) == (0, "")
-    assert kinds == ["table", *["progress"] * 3, *["method"] * 6, "finished"]
+    assert kinds == ["table", *["progress"] * 3, *["method"] * 8, "finished"]
     assert events[0]["agents"] == ["small", "large"]
-    assert {event["name"] for event in events[4:10]} == {
-        "chosen", "two_stage", "plug-in", "best agent", "random as chosen", "oracle",
+    assert {event["name"] for event in events[4:12]} == {
+        "chosen", "two_stage", "plug-in", "best agent", "random as chosen", "always small",
+        "always large", "oracle",
     }  # fmt: skip
     assert events[-1]["files"] == []
 
@@ -193,6 +194,9 @@ def test_a_bad_table_is_named_by_column_and_row_and_never_quoted(  # noqa: PLR09
     [
         (["--price", "large"], 2, "'large' is not of the form NAME=NUMBER"),
         (["--price", "large=much"], 2, "'large=much' is not of the form"),
+        (["--price", "large=1", "--price", "large=2"], 2, "'large' has two prices"),
+        (["--price", "large=inf"], 10, "'large' is inf, must be a finite number"),
+        (["--feature", "correct:large"], 10, "holds an outcome"),
         (["--price", "large=-1"], 10, "price of 'large' is -1.0"),
         (["--price", "lagre=1"], 10, "did you mean 'large'?"),
         (["--feature", "z"], 12, "no column 'z'"),

@@ -12,13 +12,16 @@ from assistlearn.deferral.comparison import (
     CHOSEN,
     PLUG_IN,
     THRESHOLD,
+    Difference,
     Fitted,
     choose,
     fit_methods,
+    held_out_difference,
     measured_trial,
     methods,
     one_stage_trials,
     random_as,
+    ranked,
     split_rows,
     usable_one_stage,
     usable_surrogates,
@@ -205,16 +208,52 @@ def test_a_threshold_is_compared_where_agent_0_has_a_confidence():
 
 def test_of_methods_that_do_alike_the_simplest_is_chosen_then_the_first():
     names = ["two_stage", "mild_log", PLUG_IN, THRESHOLD, BEST_AGENT]
+    costs = np.array([0.0, 0.5])
     tied = [
-        Fitted(name=name, rejector=Rejector(), validation_loss=0.25, converged=True)
+        Fitted(name=name, rejector=Rejector(), validation_costs=costs, converged=True)
         for name in names
     ]
 
     assert choose(tied).name == BEST_AGENT
     assert choose(tied[:4]).name == THRESHOLD
     assert choose(tied[:2]).name == "two_stage"
-    better = replace(tied[1], validation_loss=0.2)
+    better = replace(tied[1], validation_costs=costs - 0.05)
     assert choose([tied[0], better, *tied[2:]]).name == "mild_log"
+    assert [each.name for each in ranked([tied[0], better, *tied[2:]])] == [
+        "mild_log", BEST_AGENT, THRESHOLD, PLUG_IN, "two_stage",
+    ]  # fmt: skip
+
+
+def test_a_difference_is_measured_row_by_row():
+    one, other = np.array([1.0, 0, 1, 0]), np.array([0.0, 0, 1, 1])
+
+    found = Difference.of(one, other)
+
+    each = [1.0, 0, 0, -1]
+    deviation = (sum(value**2 for value in each) / 3) ** 0.5
+    assert found.mean == 0
+    assert found.standard_error == pytest.approx(deviation / 4**0.5)
+    assert found.within(1)
+    assert not Difference(mean=-0.3, standard_error=0.1).within(2)
+    assert Difference.of(one, one).within(1)
+
+
+def test_the_held_out_difference_is_that_of_the_deferral_losses():
+    data = outcomes()
+    split = split_rows(len(data), 0)
+    fitted = fit_methods(data, methods(["two_stage"], seed=0), split)
+    made = measured_trial(data, fitted, split, seed=0)
+
+    found = held_out_difference(made, "two_stage", BEST_AGENT)
+
+    report = deferral_report(made)
+    losses = [report.method(n).metrics[0].deferral_loss for n in ("two_stage", BEST_AGENT)]
+    assert found.mean == pytest.approx(losses[0] - losses[1])
+    assert found.standard_error > 0
+
+
+def test_the_overlap_of_seeds_is_what_is_held_out_over_what_is_learned_from():
+    assert split_rows(100, 0).overlap == 20 / 80
 
 
 @pytest.mark.parametrize("with_choice", [True, False])

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from assistlearn.deferral.tables import read_outcomes
+from assistlearn.deferral.tables import read_features, read_outcomes
 from assistlearn.errors import ConfigError, DataError
 
 SECRET = "Jane-Doe-4711"  # noqa: S105  (a record's value)
@@ -191,3 +191,132 @@ def test_labels_of_any_kind_are_read_and_no_feature(table, ward, code):
 def test_a_row_without_its_right_class_is_refused(table):
     with pytest.raises(DataError, match=r"column 'ward' .* no value in row 2"):
         read_outcomes(table("x,ward,correct:a,correct:b\n1,u,1,0\n3,,0,1\n"), label="ward")
+
+
+@pytest.mark.parametrize("bad", ["\x1b[2J", "a\tb", "\u202egnp", "a\u2028b"])
+def test_column_names_that_a_terminal_would_act_on_are_refused_and_shown_escaped(table, bad):
+    for name in (f"correct:{bad}", f"confidence:{bad}", bad):
+        text = f'"{name}",x,correct:b,correct:c\n1,1,0,1\n'
+
+        with pytest.raises(DataError, match="characters that cannot be shown") as caught:
+            read_outcomes(table(text))
+
+        assert str(caught.value).isprintable()
+        assert caught.value.hint.startswith("rename it")
+
+
+def test_an_outcome_column_without_a_name_is_called_by_its_own(table):
+    with pytest.raises(DataError, match=r"column 'correct:' of .* names no agent"):
+        read_outcomes(table("x,correct:,correct:b\n1,1,0\n"))
+    with pytest.raises(DataError, match="agent whose name is 201 characters long"):
+        read_outcomes(table(f"x,cost:{'a' * 201},cost:b\n1,1,0\n"))
+
+
+@pytest.mark.parametrize(
+    ("feature", "said"),
+    [
+        ("correct:main", "'correct:main' holds an outcome"),
+        ("cost:expert", "'cost:expert' holds an outcome"),
+        ("ward", "'ward' holds the groups"),
+        ("truth", "'truth' holds the right classes"),
+    ],
+)
+def test_what_is_known_only_afterwards_is_refused_as_a_feature(table, feature, said):
+    text = (
+        "length,truth,ward,correct:main,correct:expert,cost:main,cost:expert\n"
+        "1,0,1,1,1,0,0\n2,1,2,0,1,1,0\n"
+    )
+
+    with pytest.raises(ConfigError, match=said):
+        read_outcomes(table(text), features=["length", feature], group="ward", label="truth")
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "__index_level_0__"])
+def test_row_numbers_that_others_write_are_no_features_unless_named(table, name):
+    text = f"{name},x,correct:a,correct:b\n0,5,1,0\n1,5,0,1\n"
+
+    found = read_outcomes(table(text))
+
+    assert found.feature_names == ("x",)
+    assert found.row_numbers == (name,)
+    assert read_outcomes(table(text), features=[name, "x"]).feature_names == (name, "x")
+
+
+def doubted(table, column, values, *, label=None):
+    """The doubts about one column beside a harmless one."""
+    rows = [f"{value},{i % 3},{int(i > 5)},{i % 2}" for i, value in enumerate(values)]
+    text = "\n".join([f"{column},x,correct:a,correct:b", *rows])
+    return read_outcomes(table(text), label=label).doubts
+
+
+def test_features_that_may_be_ids_or_give_an_outcome_away_are_doubted_by_name(table):
+    ids = [7, 3, 9, 1, 40, 22, 5, 8, 11, 13, 2, 60]
+    given_away = [0.5] * 6 + [0.75] * 6
+
+    assert doubted(table, "id", ids) == (
+        "feature 'id' holds a different whole number in every row, as row numbers and ids do",
+    )
+    assert doubted(table, "review", given_away) == (
+        "feature 'review' alone tells every error of 'a': is it known beforehand?",
+    )
+    assert doubted(table, "review", [-value for value in given_away])
+    assert doubted(table, "Truth", [1, 2] * 6)[0].startswith("feature 'Truth' is called like")
+    assert doubted(table, "length", [value + 0.5 for value in ids]) == ()
+    assert doubted(table, "length", [*given_away[1:], 0.6]) == ()
+    assert doubted(table, "constant", [1] * 12) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("x,cost:a,cost:b\n1,0.5,1\n2,,1\n", "fill or drop these rows"),
+        ("x,correct:a,correct:b\n1,1,0\n2,yes,0\n", "mend this cell"),
+        ('x,cost:a,cost:b\n1,"0,5",1\n2,"0,1",1\n', "write numbers with a decimal point"),
+        ("x,cost:a,cost:b\n1,1_0,1\n2,1,1\n", "mend this cell"),
+    ],
+)
+def test_a_hint_about_an_outcome_says_nothing_of_features(table, text, hint):
+    with pytest.raises(DataError) as caught:
+        read_outcomes(table(text))
+
+    assert caught.value.hint.startswith(hint)
+    assert "name the features" not in caught.value.hint
+
+
+def test_a_gap_in_a_feature_can_be_avoided_by_naming_others(table):
+    with pytest.raises(DataError) as caught:
+        read_outcomes(table("x,y,correct:a,correct:b\n1,,1,0\n2,3,1,0\n"))
+
+    assert caught.value.hint == "fill or drop these rows, or name the features to use"
+
+
+def test_a_price_is_finite(table):
+    with pytest.raises(ConfigError, match="'expert' is inf, must be a finite number >= 0"):
+        read_outcomes(table(GOOD), prices={"expert": float("inf")})
+
+
+@pytest.mark.parametrize("role", ["group", "label"])
+def test_one_long_label_is_refused_before_it_takes_its_room_in_every_row(table, role):
+    cells = ["s"] * 4_000 + ["L" * 1_000_000]
+    text = "x,correct:a,correct:b,g\n" + "".join(f"1,1,0,{cell}\n" for cell in cells)
+
+    with pytest.raises(DataError, match=r"'g' of .* has 1000000 characters in row 4001"):
+        read_outcomes(table(text), **{role: "g"})
+
+
+def test_groups_without_a_name_are_called_none(table):
+    text = "x,correct:a,correct:b,g\n1,1,0,\n2,0,1,north\n"
+    numbered = text.replace("north", "4")
+
+    assert read_outcomes(table(text), group="g").groups.tolist() == ["(none)", "north"]
+    assert read_outcomes(table(numbered), group="g").groups.tolist() == ["(none)", "4.0"]
+
+
+def test_features_of_new_rows_are_read_in_the_order_asked_for(table):
+    path = table("a,name,b\n1,u,2\n3,v,4\n")
+
+    assert read_features(path, ["b", "a"]).tolist() == [[2, 1], [4, 3]]
+    with pytest.raises(DataError, match="lacks 2 of 3 features: 'c', 'd'"):
+        read_features(path, ["c", "a", "d"])
+    with pytest.raises(DataError, match=r"'name' of .* no number in row 1"):
+        read_features(path, ["name"])

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistlearn.deferral.consistency import conditional_minimizer
+from assistlearn.deferral.two_stage import two_stage_surrogate
 from assistlearn.deferral.weights import cost_weights
 from assistlearn.errors import ConfigError, DataError
 
@@ -163,3 +164,18 @@ def test_what_is_no_matrix_of_costs_is_refused(costs, complaint):
 def test_an_unknown_kappa_is_refused():
     with pytest.raises(ConfigError, match="'mean' are unknown"):
         cost_weights(torch.ones(1, 2), "mean")
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kappa", ["sum", "max"])
+def test_costs_in_half_precision_weigh_as_the_same_costs_in_full(half, kappa):
+    """31 sums of costs near 4000 leave float16's range, and bfloat16 has three digits."""
+    costs_BA = torch.tensor([[0.9] + [0.95] * 31, [4000.0] * 31 + [3900.0]]).to(half)
+
+    weights_BA = cost_weights(costs_BA, kappa)
+
+    assert weights_BA.dtype == torch.float32
+    assert torch.equal(weights_BA, cost_weights(costs_BA.float(), kappa))
+    scores_BA = torch.zeros(2, 32)
+    losses_B = two_stage_surrogate(scores_BA, costs_BA)
+    torch.testing.assert_close(losses_B, two_stage_surrogate(scores_BA, costs_BA.float()))

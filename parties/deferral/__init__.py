@@ -1,0 +1,1 @@
+"""What ``assistlearn defer`` does: tables of outcomes in, comparisons, rejectors, decisions out."""
