@@ -5,6 +5,7 @@ killing the process between two jobs and asking a new one changes no bit.
 """
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,9 +148,15 @@ class Trainer:
         live.model.zero_grad(set_to_none=True)  # a new process would have none either
         release_memory()
 
-        if self._snapshots is not None and not last:
-            self._snapshots.save(round_, start, to_step, live.model, live.optimizer)
-        sample = self._sample(live.model, round_=round_, step=to_step)
+        # The local loss only reads the model, and the disk has nothing to do meanwhile.
+        with ThreadPoolExecutor(max_workers=1) as writer:
+            written = None
+            if self._snapshots is not None and not last:
+                save = self._snapshots.save
+                written = writer.submit(save, round_, start, to_step, live.model, live.optimizer)
+            sample = self._sample(live.model, round_=round_, step=to_step)
+            if written is not None:
+                written.result()
         if self._snapshots is not None:
             self._snapshots.keep_only(round_, start, (from_step, to_step))
         self._live = None if last else live
