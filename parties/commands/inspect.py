@@ -12,7 +12,7 @@ from parties.output import Output, json_option
 @click.option("--entry", type=click.IntRange(min=0), help="Of a ledger: the bundle it recorded.")
 @json_option
 def inspect(file: Path, entry: int | None, as_json: bool) -> None:
-    """Say what BUNDLE is: a checkpoint, card, agreement, signed head or ledger.
+    """Say what BUNDLE is: a checkpoint, card, agreement, signed head, ledger or saved rejector.
 
     With --entry, says what the signed header of one recorded bundle says. Needs no keys, and
     loads nothing into a model.
