@@ -90,7 +90,7 @@ def _text(pattern: re.Pattern[str]) -> Any:
 
 def _one_of(kind: type[StrEnum]) -> Any:
     def check(value: Any) -> StrEnum:
-        if value not in set(kind):
+        if not isinstance(value, str) or value not in set(kind):  # a list cannot be looked up
             raise ValueError(f"must be one of {', '.join(kind)}")
         return kind(value)
 
