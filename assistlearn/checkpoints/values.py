@@ -1,13 +1,14 @@
 """Checks a checkpoint file against the model specification: its bytes and its values.
 
-Runs on every file before it is sealed and on every file that a peer sent, in the process that
-holds keys and sockets. So it must never import torch, never parse the header (it is compared),
-and never hold more than one block of the file in memory.
+Runs on every file before it is sealed and on every file that a peer sends, as it arrives, in the
+process that holds keys and sockets. So it must never import torch, never parse the header (it is
+compared), and never hold more than one block of the file in memory.
 """
 
 import os
+from functools import cache
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ MAX_ABS: Final = 1e6
 running variances of features nobody scaled reach 1e5; from 1e6 on a product of two float32
 layers is still finite, so that a peer cannot break our evaluation by overflow alone."""
 
-BLOCK_BYTES: Final = 1 << 20  # block and scratch fit the second-level cache together
+BLOCK_BYTES: Final = 1 << 18  # block and scratch fit the second-level cache together
 
 Block = npt.NDArray[np.uint8]
 
@@ -29,14 +30,14 @@ Block = npt.NDArray[np.uint8]
 def check_file(path: Path, spec: ModelSpec, *, max_abs: float = MAX_ABS) -> None:
     """Accept exactly the files that :func:`save_checkpoint` writes for ``spec``.
 
-    The size is the specified one, the header equals ``spec.header`` byte for byte, every float
-    is finite and at most ``max_abs`` in magnitude, and every counter is >= 0.
+    The size is the specified one, and the bytes pass a :class:`BytesCheck`.
 
     Raises:
         TensorError: names the tensor, the index in it and the value, if a value is at fault.
         StorageError: the file cannot be read.
     """
-    block, scratch = np.empty((2, BLOCK_BYTES), dtype=np.uint8)
+    block = memoryview(bytearray(BLOCK_BYTES))
+    check = BytesCheck(spec, name=path.name, max_abs=max_abs)
     with disk_errors(f"read checkpoint {path.name}"), path.open("rb", buffering=0) as file:
         size_bytes = os.fstat(file.fileno()).st_size
         if size_bytes != spec.file_bytes:
@@ -45,43 +46,102 @@ def check_file(path: Path, spec: ModelSpec, *, max_abs: float = MAX_ABS) -> None
                 f" {size_bytes}",
                 hint="check that both parties build the same model with the same wire precision",
             )
-        if file.read(len(spec.header)) != spec.header:
+        while count := file.readinto(block):
+            check.update(block[:count])
+    check.finish()
+
+
+class BytesCheck:
+    """Checks the bytes of a checkpoint file as they come, in order and cut anywhere.
+
+    The header equals ``spec.header`` byte for byte, every float is finite and at most ``max_abs``
+    in magnitude, every counter is >= 0, and nothing is missing or left over.
+    """
+
+    def __init__(self, spec: ModelSpec, *, name: str, max_abs: float = MAX_ABS) -> None:
+        """Begin.
+
+        Args:
+            spec: the agreed specification.
+            name: what messages call the file.
+            max_abs: largest magnitude of any float.
+        """
+        self._name = name
+        self._header = spec.header
+        self._tensors = iter(spec.tensors)
+        self._next_tensor()
+        self._cut = b""  # the beginning of an element
+        self._max_abs = max_abs
+        self._scratch: Block = np.empty(BLOCK_BYTES, np.uint8)
+
+    def update(self, data: bytes | memoryview) -> None:
+        """Check the next bytes.
+
+        Raises:
+            TensorError: names the tensor, the index in it and the value, if a value is at fault.
+        """
+        view = self._behind_header(memoryview(data))
+        while view:
+            tensor = self._tensor
+            if tensor is None:
+                raise TensorError(f"{self._name} goes on after its last tensor")
+            size = self._size
+            part = view[: min(BLOCK_BYTES, self._left)]
+            if self._cut or len(part) < size:
+                begun, self._cut = self._cut, self._cut + part[: size - len(self._cut)]
+                view = view[len(self._cut) - len(begun) :]
+                if len(self._cut) < size:
+                    return
+                part, self._cut = memoryview(self._cut), b""
+            else:
+                part = part[: len(part) // size * size]
+                view = view[len(part) :]
+            self._check(np.frombuffer(part, np.uint8), tensor)
+            self._left -= len(part)
+            if not self._left:
+                self._next_tensor()
+
+    def finish(self) -> None:
+        """Declare the end.
+
+        Raises:
+            TensorError: something is missing.
+        """
+        if self._tensor is not None:
+            where = "its header" if self._header else f"tensor {self._tensor.name}"
+            raise TensorError(f"{self._name} ends inside {where}")
+
+    def _next_tensor(self) -> None:
+        self._tensor = tensor = next(self._tensors, None)
+        if tensor is not None:
+            self._size = tensor.dtype.size
+            self._left = tensor.size_bytes  # bytes of it that are still to be checked
+
+    def _behind_header(self, view: memoryview) -> memoryview:
+        """Compare what belongs to the header; what follows it."""
+        part = view[: len(self._header)]
+        if part != self._header[: len(part)]:
             raise TensorError(
-                f"the header of {path.name} is not the one that the model specification gives",
+                f"the header of {self._name} is not the one that the model specification gives",
                 hint="check that both parties build the same model with the same wire precision",
             )
-        for tensor in spec.tensors:
-            _check_tensor(file, tensor, block, scratch, max_abs=max_abs)
+        self._header = self._header[len(part) :]
+        return view[len(part) :]
 
-
-def _check_tensor(
-    file: BinaryIO, tensor: TensorSpec, block: Block, scratch: Block, *, max_abs: float
-) -> None:
-    for start in range(0, tensor.size_bytes, BLOCK_BYTES):
-        part = block[: min(BLOCK_BYTES, tensor.size_bytes - start)]
-        _fill(file, part, tensor.name)
+    def _check(self, part: Block, tensor: TensorSpec) -> None:
         if tensor.dtype is DType.I64:
             index = _first_negative(part.view("<i8"))
         else:
-            index = _first_beyond(part, scratch, tensor.dtype, max_abs)
+            index = _first_beyond(part, self._scratch, tensor.dtype, self._max_abs)
         if index is not None:
             value = _value(part, tensor.dtype, index)
-            allowed = ">= 0" if tensor.dtype is DType.I64 else f"finite and within +-{max_abs:g}"
+            counter = tensor.dtype is DType.I64
+            allowed = ">= 0" if counter else f"finite and within +-{self._max_abs:g}"
+            before = (tensor.size_bytes - self._left) // self._size
             raise TensorError(
-                f"value {start // tensor.dtype.size + index} of tensor {tensor.name} is"
-                f" {value:g}, must be {allowed}",
+                f"value {before + index} of tensor {tensor.name} is {value:g}, must be {allowed}",
                 hint="lower the learning rate of the party that trained this checkpoint",
             )
-
-
-def _fill(file: BinaryIO, part: Block, name: str) -> None:
-    """Read exactly ``part.nbytes`` bytes into ``part``."""
-    view = part.data
-    while view:
-        count = file.readinto(view)  # type: ignore[attr-defined]  # BinaryIO lacks it in typeshed
-        if not count:
-            raise TensorError(f"the file ends inside tensor {name}")
-        view = view[count:]
 
 
 def _first_negative(counters: npt.NDArray[np.int64]) -> int | None:
@@ -103,6 +163,7 @@ def _first_beyond(part: Block, scratch: Block, dtype: DType, max_abs: float) -> 
     return int(np.argmax(magnitudes > limit)) if magnitudes.max() > limit else None
 
 
+@cache
 def magnitude_bits(max_abs: float, dtype: DType) -> int:
     """Bits of the largest finite value of ``dtype`` that is at most ``max_abs`` (> 0)."""
     floats, unsigned = ("<f2", "<u2") if dtype is DType.F16 else ("<f4", "<u4")

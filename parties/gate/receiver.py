@@ -96,7 +96,7 @@ class Receiver:
             if not payload.complete:
                 return None
             digest = self._arrival.digest
-            payload.release_to(self._store.path(digest), digest=digest, spec=self._books.spec)
+            payload.release_to(self._store.path(digest), digest=digest)
         message = self._arrival.message
         self.passed_on()
         return message
@@ -177,7 +177,7 @@ class Receiver:
         if arrival.payload is None and arrival.digest and arrival.digest not in self._store:
             arrival.payload = IncomingPayload(
                 path=self._store.quarantine(f"{arrival.header.seq}.part"),
-                size=arrival.header.payload,
+                spec=self._books.spec,
                 key=arrival.key,
                 bind=arrival.header.bind(),
             )

@@ -2,6 +2,7 @@ import math
 import struct
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assistlearn.checkpoints import DType, ModelSpec, TensorSpec, check_file
+from assistlearn.checkpoints import BytesCheck, DType, ModelSpec, TensorSpec, check_file
 from assistlearn.checkpoints.values import BLOCK_BYTES, magnitude_bits
 from assistlearn.errors import StorageError, TensorError
 
@@ -163,3 +164,65 @@ def test_checking_does_not_load_torch() -> None:
     program = "import assistlearn.checkpoints, sys; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+MIXED = specified(
+    ("half", DType.F16, (3,)),
+    ("w", DType.F32, (5,)),
+    ("seen", DType.I64, ()),
+    ("b", DType.BF16, (1,)),
+)
+
+
+@given(data=st.data(), bad=st.booleans())
+def test_bytes_that_come_cut_anywhere_are_judged_as_the_whole_file(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, bad: bool
+) -> None:
+    file = bytearray(MIXED.header + bytes(MIXED.file_bytes - len(MIXED.header)))
+    if bad:
+        file[data.draw(st.integers(0, len(file) - 1))] = data.draw(st.integers(1, 255))
+    cuts = data.draw(st.lists(st.integers(0, len(file)), max_size=8).map(sorted))
+    path = tmp_path_factory.mktemp("cut") / "file.safetensors"
+    path.write_bytes(file)
+
+    check = BytesCheck(MIXED, name="it", max_abs=1.0)
+    refused = None
+    try:
+        for start, end in pairwise([0, *cuts, len(file)]):
+            check.update(memoryview(file)[start:end])
+        check.finish()
+    except TensorError as error:
+        refused = str(error)
+
+    assert (refused is None) == accepted(path, MIXED, 1.0)
+
+
+def check_in_steps(file: bytes, step: int) -> None:
+    check = BytesCheck(MIXED, name="it")
+    for start in range(0, len(file), step):
+        check.update(file[start : start + step])
+    check.finish()
+
+
+@pytest.mark.parametrize(("tensor", "index"), [("w", 4), ("b", 0)])
+@pytest.mark.parametrize("step", [1, 3, 7, 4096])
+def test_a_bad_value_that_comes_in_parts_is_named(tensor: str, index: int, step: int) -> None:
+    ends = {"w": 6 + 20, "b": 6 + 20 + 8 + 2}
+    file = bytearray(MIXED.header + bytes(MIXED.file_bytes - len(MIXED.header)))
+    end = len(MIXED.header) + ends[tensor]
+    file[end - 2 : end] = b"\xff\xff"  # NaN in both precisions
+
+    with pytest.raises(TensorError, match=f"value {index} of tensor {tensor} is nan"):
+        check_in_steps(bytes(file), step)
+
+
+def test_bytes_that_end_early_or_go_on_are_refused() -> None:
+    file = MIXED.header + bytes(MIXED.file_bytes - len(MIXED.header))
+    for end, where in [(3, "its header"), (len(MIXED.header), "tensor half"), (-1, "tensor b")]:
+        check = BytesCheck(MIXED, name="it")
+        check.update(file[:end])
+        with pytest.raises(TensorError, match=f"it ends inside {where}"):
+            check.finish()
+    check = BytesCheck(MIXED, name="it")
+    with pytest.raises(TensorError, match="goes on after its last tensor"):
+        check.update(file + b"\0")

@@ -201,6 +201,44 @@ def test_pieces_lost_with_the_power_are_sent_again(tmp_path):
     house.close()
 
 
+def test_pieces_damaged_on_our_disk_come_again_and_nobody_is_blamed(tmp_path):
+    house = House(tmp_path, spec=small_spec(numbers=4 << 18), rounds=1)
+    in_transfer(house, pieces=3)
+    provider = house.parties[Role.PROVIDER]
+    (quarantined,) = provider.root.glob("rounds/*/spool/quarantine/*.part")
+    provider.session.suspend()
+    with quarantined.open("r+b") as file:
+        file.seek(1 << 20)
+        file.write(b"\xff" * 8)  # no finite value
+
+    house.restart(Role.PROVIDER)
+
+    assert len(house.run()) == 1
+    house.close()
+
+
+def test_a_value_that_is_not_finite_is_refused_with_its_piece(tmp_path, monkeypatch):
+    house = House(tmp_path, spec=small_spec(numbers=4 << 18), rounds=1)
+    monkeypatch.setattr("parties.gate.sender.check_file", lambda *_: None)  # a cheating learner
+    in_transfer(house, pieces=0)
+    learner, provider = house.parties[Role.LEARNER], house.parties[Role.PROVIDER]
+    for file in learner.session.store.folder.glob("*.safetensors"):
+        with file.open("r+b") as opened:
+            opened.seek(3 << 20)
+            opened.write(b"\xff" * 8)
+
+    for _ in range(3):
+        house.send(Role.LEARNER)
+        house.hear(Role.PROVIDER)
+    house.send(Role.LEARNER)
+    with pytest.raises(TensorError, match="must be finite"):
+        house.hear(Role.PROVIDER)
+
+    (quarantined,) = provider.root.glob("rounds/*/spool/quarantine/*.part")
+    assert quarantined.stat().st_size == 3 << 20  # the bad piece was not written
+    house.close()
+
+
 def test_a_payload_that_was_whole_before_a_crash_is_handed_on_after_it(tmp_path, monkeypatch):
     house = House(tmp_path, spec=small_spec(numbers=3 << 18), rounds=1)
     with monkeypatch.context() as crash:
