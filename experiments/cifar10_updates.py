@@ -26,6 +26,7 @@ from torch import Tensor
 from assistlearn.errors import DataError
 from assistlearn.tasks import Recipe, Share, SupervisedTask, TensorExamples
 from assistlearn.tasks.recipe import assemble
+from experiments.parts import first_of_each_class
 from experiments.study import RESULTS, new_figure, save, tidy, write_results
 from parties.settings import SimulationSettings
 from parties.settings_file import check_settings
@@ -104,8 +105,7 @@ def _first_of_each_class(root: Path, count: int, *, train: bool) -> tuple[Tensor
             hint="give --root the folder that holds cifar-10-batches-py",
         ) from error
     labels = np.asarray(found.targets)
-    chosen = [np.flatnonzero(labels == each)[:count] for each in range(CLASSES)]
-    numbers = np.sort(np.concatenate(chosen))
+    numbers = first_of_each_class(labels, count)
     pixels = torch.from_numpy(found.data[numbers]).permute(0, 3, 1, 2).contiguous()
     return pixels, torch.from_numpy(labels[numbers])
 

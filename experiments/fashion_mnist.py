@@ -17,18 +17,26 @@ from torch import Tensor
 from assistlearn.errors import DataError
 from assistlearn.tasks import Recipe, Share, SupervisedTask, TensorExamples
 from assistlearn.tasks.recipe import assemble
+from experiments.parts import first_of_each_class
 
 DEBIAN: Final = Path("/usr/share/datasets/fashion-mnist")
 UNSIGNED_BYTES: Final = 8  # the type code of the IDX format for 8-bit pixels and labels
 
 
 def fashion_mnist(
-    *, root: str | Path = DEBIAN, share: Share | None = None, **recipe: Any
+    *,
+    root: str | Path = DEBIAN,
+    images: int = 6000,
+    test_images: int = 1000,
+    share: Share | None = None,
+    **recipe: Any,
 ) -> SupervisedTask:
     """Clothes in 28x28 grey pixels: 60,000 to train on, 10,000 held out, 10 classes.
 
     Args:
         root: folder with the four files.
+        images: training images of each class, the first ones, at most 6,000.
+        test_images: held-out images of each class, at most 1,000.
         share: which part of the training images to take; None for all.
         **recipe: fields of :class:`assistlearn.tasks.Recipe`.
 
@@ -36,14 +44,12 @@ def fashion_mnist(
         DataError: a file is missing or damaged.
     """
     settings = Recipe.read(recipe, fashion_mnist, {"model": "small_cnn", "batch_size": 256})
-    labels = _read(Path(root), "train-labels-idx1-ubyte.gz")
+    pixels, labels = _first_of_each_class(Path(root), "train", images)
+    held_out, held_out_labels = _first_of_each_class(Path(root), "t10k", test_images)
     return assemble(
         settings,
-        train=_examples(_read(Path(root), "train-images-idx3-ubyte.gz"), labels),
-        test=_examples(
-            _read(Path(root), "t10k-images-idx3-ubyte.gz"),
-            _read(Path(root), "t10k-labels-idx1-ubyte.gz"),
-        ),
+        train=_examples(pixels, labels),
+        test=_examples(held_out, held_out_labels),
         labels=labels.numpy(),
         kind="classification",
         input_shape=(1, 28, 28),
@@ -51,6 +57,13 @@ def fashion_mnist(
         classes=10,
         share=share,
     )
+
+
+def _first_of_each_class(root: Path, part: str, count: int) -> tuple[Tensor, Tensor]:
+    pixels = _read(root, f"{part}-images-idx3-ubyte.gz")
+    labels = _read(root, f"{part}-labels-idx1-ubyte.gz")
+    chosen = first_of_each_class(labels.numpy(), count)
+    return (pixels, labels) if len(chosen) == len(labels) else (pixels[chosen], labels[chosen])
 
 
 def _examples(images: Tensor, labels: Tensor) -> TensorExamples:
