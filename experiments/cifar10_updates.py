@@ -27,12 +27,12 @@ from assistlearn.errors import DataError
 from assistlearn.tasks import Recipe, Share, SupervisedTask, TensorExamples
 from assistlearn.tasks.recipe import assemble
 from experiments.parts import first_of_each_class
+from experiments.points import accuracy, difference, draw_line, name_lines
 from experiments.study import RESULTS, new_figure, save, tidy, write_results
 from parties.settings import SimulationSettings
 from parties.settings_file import check_settings
-from parties.simulate.figures import LINES
 from parties.simulate.outcome import ASSISTED, LABELS, METHODS
-from parties.simulate.results import Results, Spread
+from parties.simulate.results import Results
 from parties.simulate.runs import run_all
 
 HELD: Final = {0: "the learner has one class only", 1: "the learner has half of every class"}
@@ -156,18 +156,6 @@ Curve = Mapping[int, Results]
 """Results by updates a round, in rising order."""
 
 
-def difference(results: Results, other: str) -> Spread:
-    """Accuracy of assisted minus ``other`` after the last round, in points, paired by seed."""
-    found = results.difference(ASSISTED, other, results.rounds, "accuracy")
-    return Spread(mean=100 * found.mean, error=100 * found.error, count=found.count)
-
-
-def accuracy(results: Results, method: str) -> Spread:
-    """Accuracy of ``method`` after the last round, in percent."""
-    found = results.spread(method, results.rounds, "accuracy")
-    return Spread(mean=100 * found.mean, error=100 * found.error, count=found.count)
-
-
 def kept(results: Results) -> float:
     """Share of the local updates that lie on the way to the chosen checkpoints, 0 to 1."""
     made = [each for run in results.of(ASSISTED) for each in run.rounds if each.round]
@@ -230,11 +218,7 @@ def draw(path: Path, curves: Mapping[int, Curve], *, note: str) -> None:
         _draw_curve(axis, curve)
         tidy(axis, f"gamma {gamma}: {HELD[gamma]}")
     axes[0].set_ylabel("accuracy after the last round, %")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9,
-        handlelength=3.2,
-    )  # fmt: skip
+    name_lines(figure)
     figure.suptitle(note, fontsize=9, color="#555555", x=0.01, ha="left")
     save(figure, path)
 
@@ -242,17 +226,9 @@ def draw(path: Path, curves: Mapping[int, Curve], *, note: str) -> None:
 def _draw_curve(axis: Axes, curve: Curve) -> None:
     updates = sorted(curve)
     for place, method in enumerate(METHODS):
-        line = LINES[method]
-        found = [accuracy(curve[each], method) for each in updates]
         beside = 1.02 ** (place - len(METHODS) / 2)  # error bars side by side
-        axis.errorbar(
-            [each * beside for each in updates],
-            [each.mean for each in found],
-            np.nan_to_num([each.error for each in found]),
-            color=line.colour, linestyle=line.style, marker=line.marker, linewidth=line.width,
-            markersize=4, elinewidth=0.9, capsize=2, label=LABELS[method],
-            zorder=3 if method == ASSISTED else 2,
-        )  # fmt: skip
+        found = [accuracy(curve[each], method) for each in updates]
+        draw_line(axis, method, [each * beside for each in updates], found)
     axis.set_xscale("log")
     axis.set_xticks(updates, [f"{each:,}" for each in updates])
     axis.minorticks_off()

@@ -17,17 +17,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-import numpy as np
 from click import Choice
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from experiments.points import accuracy, difference, draw_line, name_lines
 from experiments.study import RESULTS, new_figure, save, tidy, write_results
 from parties.settings import SimulationSettings
 from parties.settings_file import check_settings, read_toml
-from parties.simulate.figures import LINES
 from parties.simulate.outcome import ASSISTED, LABELS, METHODS
-from parties.simulate.results import Results, Spread
+from parties.simulate.results import Results
 from parties.simulate.runs import run_all
 
 CONFIGS: Final = Path(__file__).parent / "configs"
@@ -123,20 +122,6 @@ def words_of(scale: float, seeds: int) -> str:
     )
 
 
-def accuracy(results: Results, method: str, round_: int) -> Spread:
-    """Accuracy of ``method`` after a round, in percent."""
-    return _points(results.spread(method, round_, "accuracy"))
-
-
-def difference(results: Results, other: str) -> Spread:
-    """Accuracy of assisted minus ``other`` after the last round, in points, paired by seed."""
-    return _points(results.difference(ASSISTED, other, results.rounds, "accuracy"))
-
-
-def _points(found: Spread) -> Spread:
-    return Spread(mean=100 * found.mean, error=100 * found.error, count=found.count)
-
-
 def sentence(point: Point, results: Results) -> str:
     """What came out at one point, from the measured numbers alone."""
     found = {other: difference(results, other) for other in COMPARED_WITH}
@@ -145,7 +130,7 @@ def sentence(point: Point, results: Results) -> str:
     )
     return (
         f"{point.title}, a checkpoint every {point.period} of 2,000 updates: assisted"
-        f" {accuracy(results, ASSISTED, results.rounds).mean:.1f} %; minus {numbers} points."
+        f" {accuracy(results, ASSISTED).mean:.1f} %; minus {numbers} points."
     )
 
 
@@ -158,9 +143,7 @@ def rows(found: Mapping[Point, Results]) -> Iterator[Mapping[str, Any]]:
             "rounds": results.rounds,
             "updates_a_round": terms.total_steps,
             "a_checkpoint_every": terms.sampling_period,
-            "accuracy": {
-                method: asdict(accuracy(results, method, results.rounds)) for method in METHODS
-            },
+            "accuracy": {method: asdict(accuracy(results, method)) for method in METHODS},
             "assisted_minus": {
                 other: asdict(difference(results, other)) for other in COMPARED_WITH
             },
@@ -184,38 +167,23 @@ def draw(path: Path, found: Mapping[Point, Results], *, note: str) -> None:
     lines = sorted({(p.data, p.model, p.period) for p in found})
     columns = sorted({p.gamma for p in found}, key=float)
     figure = new_figure(4.2 * len(columns) + 0.8, 3.2 * len(lines) + 1.0)
-    first = None
     for point, results in found.items():
         line = lines.index((point.data, point.model, point.period))
         place = line * len(columns) + columns.index(point.gamma) + 1
         axis = figure.add_subplot(len(lines), len(columns), place)
-        first = first or axis
         _draw_panel(axis, results)
         tidy(axis, point.title)
-    assert first is not None
-    handles, labels = first.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9,
-        handlelength=3.2,
-    )  # fmt: skip
+    name_lines(figure)
     figure.suptitle(note, fontsize=8, color="#555555", x=0.01, ha="left", wrap=True)
     save(figure, path)
 
 
 def _draw_panel(axis: Axes, results: Results) -> None:
-    rounds = np.arange(results.rounds + 1)
+    rounds = range(results.rounds + 1)
     for place, method in enumerate(METHODS):
-        line = LINES[method]
-        shown = [accuracy(results, method, each) for each in rounds.tolist()]
         beside = 0.02 * (place - len(METHODS) / 2)  # error bars side by side
-        axis.errorbar(
-            rounds + beside,
-            [each.mean for each in shown],
-            np.nan_to_num([each.error for each in shown]),
-            color=line.colour, linestyle=line.style, marker=line.marker, linewidth=line.width,
-            markersize=4, elinewidth=0.9, capsize=2, label=LABELS[method],
-            zorder=3 if method == ASSISTED else 2,
-        )  # fmt: skip
+        shown = [accuracy(results, method, each) for each in rounds]
+        draw_line(axis, method, [each + beside for each in rounds], shown)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("assistance rounds")
     axis.set_ylabel("accuracy, %")

@@ -19,7 +19,6 @@ from experiments.cifar10_updates import (
     UPDATES,
     cifar10_part,
     claim_holds,
-    difference,
     draw,
     from_which_on,
     kept,
@@ -27,6 +26,7 @@ from experiments.cifar10_updates import (
     sentences,
     settings_of,
 )
+from experiments.points import difference
 from parties.simulate.outcome import LABELS, METHODS
 from parties.simulate.results import Results
 from protocols.sampling import sampled_steps

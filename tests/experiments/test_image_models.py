@@ -16,7 +16,6 @@ from experiments.image_models import (
     PERIODS,
     ROUNDS,
     Point,
-    difference,
     draw,
     rows,
     sentence,
@@ -24,6 +23,7 @@ from experiments.image_models import (
     words_of,
 )
 from experiments.parts import first_of_each_class
+from experiments.points import difference
 from parties.settings import SimulationSettings
 from parties.settings_file import load_settings
 from parties.simulate.outcome import METHODS
