@@ -32,7 +32,7 @@ COMMANDS: Final = {
     "defer": "Learn who should answer: fit and compare rejectors.",
     "doctor": "Check this machine, these settings, this link.",
 }
-RESUMED: Final = frozenset({"demo", "provide", "learn", "simulate"})  # typed again they go on
+RESUMED: Final = frozenset({"provide", "learn", "simulate"})  # typed again they go on
 USAGE: Final = 2
 BROKEN_PIPE: Final = 1  # what click leaves with when it notices first
 BUG: Final = 70  # EX_SOFTWARE of sysexits.h

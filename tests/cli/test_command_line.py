@@ -51,13 +51,13 @@ def test_our_errors_become_one_json_object_where_json_was_asked_for(run):
     assert json.loads(out) == {"error": "no seed", "hint": "write one", "exit_code": 10}
 
 
-def test_interruption_is_one_line_and_says_how_to_go_on(run):
+def test_interruption_is_one_line_and_says_what_to_type(run):
     code, _, err = run(KeyboardInterrupt())
 
     assert code == 130
     assert err.strip().splitlines() == [  # a line break first: the terminal shows ^C
         "assistlearn: error: interrupted",
-        "assistlearn: hint: type the same again to go on: assistlearn demo",
+        "assistlearn: hint: type the same again to start over: assistlearn demo",
     ]
 
 

@@ -12,7 +12,9 @@ def test_what_is_kept_is_promised_to_go_on(command):
     assert hint == f"type the same again to go on: assistlearn {command} clinic"
 
 
-@pytest.mark.parametrize("arguments", [["defer", "fit", "o.csv"], ["--debug", "doctor", "clinic"]])
+@pytest.mark.parametrize(
+    "arguments", [["defer", "fit", "o.csv"], ["demo"], ["--debug", "doctor", "clinic"]]
+)
 def test_what_is_not_kept_is_said_to_start_over(arguments):
     hint = cli._after_interrupt(arguments)
 
