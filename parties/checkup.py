@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -132,17 +133,47 @@ def _task(directory: PartyDirectory) -> Iterator[Check]:
     terms = directory.settings.terms.terms()
     steps = max(terms.learner_steps or 0, terms.provider_steps or 0, (terms.total_steps or 1) - 1)
     yield Check(name="data", state="ok", detail=_shown(described.schema))
-    yield _check("terms", lambda: _terms(terms, described.schema, steps, spec))
+    agreeable = _check("terms", lambda: _terms(terms, described.schema, steps, spec))
+    yield agreeable
     yield _check("disk", lambda: _disk(directory, len(terms.grid(steps)) * spec.file_bytes))
     batch = directory.settings.task.settings.get("batch_size")
-    if isinstance(batch, int) and batch * terms.sampling_period < ADVISED_EXAMPLES:
-        yield Check(
-            name="privacy",
-            state="warning",
-            detail=f"{batch * terms.sampling_period} examples between two checkpoints, at least"
-            f" {ADVISED_EXAMPLES} are advised: from neighbouring models single records can be read",
-            hint="raise terms.sampling_period or the batch size",
-        )
+    if isinstance(batch, int) and not agreeable.exit_code:
+        examples = min(batch, described.samples)
+        yield from privacy(terms, Role(directory.settings.role), examples=examples)
+
+
+def privacy(terms: Terms, role: Role, *, examples: int) -> Iterator[Check]:
+    """How many examples lie between the two nearest checkpoints of a round, if any two are sent.
+
+    Args:
+        terms: of the session.
+        role: whose checkpoints.
+        examples: seen in one update.
+    """
+    steps = terms.learner_steps if role is Role.LEARNER else terms.provider_steps
+    # Without total updates of our own, what is known is the period, but not where a round ends.
+    grid = terms.grid(steps) if steps else (0, terms.sampling_period)
+    gaps = [examples * (after - before) for before, after in pairwise(grid)]
+    if not gaps:
+        return
+    fewest = min(gaps)
+    only_last = len(gaps) > 1 and fewest < min(gaps[:-1])
+    between = "the last two checkpoints of a round" if only_last else "two checkpoints"
+    detail = f"{fewest:,} examples between {between}"
+    if not steps and terms.include_last:
+        detail += f" (between the last two of a round perhaps fewer, but {examples:,} at least)"
+    if fewest >= ADVISED_EXAMPLES:
+        yield Check(name="privacy", state="ok", detail=detail)
+        return
+    yield Check(
+        name="privacy",
+        state="warning",
+        detail=f"{detail}, at least {ADVISED_EXAMPLES:,} are advised: from neighbouring models"
+        " single records can be read",
+        hint="make the updates of a round a multiple of terms.sampling_period"
+        if only_last and min(gaps[:-1]) >= ADVISED_EXAMPLES
+        else "raise terms.sampling_period or the batch size",
+    )
 
 
 def _shown(schema: str) -> str:

@@ -85,7 +85,13 @@ class PartyDirectory:
         """
         cards = {}
         for path in sorted(self.peers.glob("*.card")):
-            card = Card.parse(path.read_text(encoding="ascii"))
+            try:
+                card = Card.parse(path.read_text(encoding="ascii"))
+            except UnicodeDecodeError as error:
+                raise CardError(
+                    f"{path} is not a card",
+                    hint="remove it and add the card again with `assistlearn peer add`",
+                ) from error
             if card.name != path.stem:
                 raise CardError(
                     f"{path} holds the card of {card.name}",

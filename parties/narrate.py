@@ -29,7 +29,8 @@ PROVIDER: Final[Mapping[str, str]] = {
     "round": "{learner}: round {round} provided, {sent} sent, {received} received, {seconds:.1f} s",
     "finished": "{learner}: done, rounds made: {rounds}",
     "silent": "{learner}: silent for {seconds:g} s; its session waits on disk until it is back",
-    "suspended": "{learner}: stopped for now, its session waits on disk: {why}",
+    "suspended": "{learner}: stopped for now, its session waits on disk: {why}{remedy}",
+    "damaged": "a card on file is damaged, its owner is kept out: {why}",
     "refused": "{learner}: refused: {why}",
 }
 
@@ -56,6 +57,7 @@ def _in_words(fields: Mapping[str, Any]) -> dict[str, str]:
     return {
         "loss_or_word": f"{loss:.4f}" if loss is not None else "not finite: diverged",
         "figures": "".join(f", {name} {value:.3f}" for name, value in metrics.items()),
+        "remedy": f"; {fields['hint']}" if fields.get("hint") else "",
         "sent": format_bytes(fields.get("bytes_sent", 0)),
         "received": format_bytes(fields.get("bytes_received", 0)),
     }

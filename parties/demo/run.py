@@ -41,7 +41,7 @@ def run_demo(folder: Path, *, output: Output) -> Demo:
         output: where progress goes.
 
     Raises:
-        WorkerError: a party ended before the session did.
+        AssistLearnError: what ended a party before its session.
         StorageError: the folder cannot be written.
     """
     started = time.monotonic()

@@ -177,6 +177,7 @@ class LearnerHandshake:
         """
         match frame:
             case Welcome() if frame.hello_nonce == self._secrets.nonce:
+                self._check_samples(frame.samples)
                 self._welcome = frame
                 self._agreement = self._side.agreement(Role.LEARNER, self._secrets, frame)
                 return Proposal(note=self._side.identity.sign(self._agreement.text()))
@@ -197,6 +198,14 @@ class LearnerHandshake:
                 raise PeerProtocolError(
                     f"the provider sent a {type(frame).__name__} before there is an agreement"
                 )
+
+    def _check_samples(self, told: int) -> None:
+        weighting = self._side.terms.weighting
+        if (told > 0) != (weighting is Weighting.SAMPLES):
+            raise PeerProtocolError(
+                f"the provider tells of {told} samples, which weighting {weighting.value!r} does"
+                " not allow"
+            )
 
 
 class ProviderHandshake:
@@ -257,6 +266,11 @@ def _refusal_error(refusal: Refusal) -> ProtocolError:
             return RefusedByPeerError(
                 "the provider is serving as many learners as it can",
                 hint="try again later, or ask it to raise link.sessions",
+            )
+        case RefusalCode.SUSPENDED:
+            return RefusedByPeerError(
+                "the provider stopped for now",
+                hint="ask what its screen says, then run the same command again",
             )
         case _:
             return RefusedByPeerError(

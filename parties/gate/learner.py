@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import Final
 
 import zmq
 
@@ -9,6 +10,7 @@ from assistlearn.bundle import Card
 from assistlearn.checkpoints import ModelSpec
 from assistlearn.errors import (
     BundleError,
+    FrameError,
     LinkLostError,
     PartyDirectoryError,
     ProtocolError,
@@ -24,10 +26,13 @@ from parties.gate.result import SessionResult, keep_result, kept_result
 from parties.gate.session import Session
 from parties.gate.walls import keep_out_of_data
 from parties.gate.worker import WorkerProcess
+from parties.memory import bound_memory
 from parties.secrets import SessionSecrets
 from parties.worker.requests import Described
 from protocols.codec import encode_frame
 from protocols.roles import Role
+
+HEADROOM_BYTES: Final = 768 << 20  # as a provider takes for one learner
 
 
 @dataclass(slots=True)
@@ -126,6 +131,7 @@ class LearnerGate:
             described = None if session else worker.describe()
             address = self._settings.link.provider
             assert address is not None  # settings require it of a learner
+            bound_memory(HEADROOM_BYTES)
             link = LearnerLink(address, identity=desk.identity, provider=desk.peer)
             if session is None:
                 assert described is not None
@@ -148,7 +154,7 @@ class LearnerGate:
         handshake = LearnerHandshake(side, secrets)
         try:
             agreed = self._shake_hands(desk.peer, link, handshake)
-        except (ProtocolError, BundleError) as error:
+        except (ProtocolError, BundleError, FrameError) as error:
             desk.note_refusal(str(error))
             raise
         session = desk.enter(

@@ -1,7 +1,9 @@
 """The provider's gate: one listening port, any number of learners, a worker for each session."""
 
 import time
-from contextlib import ExitStack
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,12 +15,12 @@ from assistlearn.errors import (
     PartyDirectoryError,
     ProtocolError,
     RefusedByPeerError,
+    StorageError,
 )
 from parties.directory import PartyDirectory
 from parties.gate.duty import Duty, Report
 from parties.gate.leftovers import sweep
 from parties.gate.link import ProviderPort
-from parties.gate.opening import Desk
 from parties.gate.pace import PEER_FAULTS, POLL_MS, Heartbeat, send_burst
 from parties.gate.reception import Counter, Reception
 from parties.gate.session import Session
@@ -40,13 +42,14 @@ from protocols.provider import ProviderMachine
 from protocols.roles import Role
 
 MESSAGES_AT_ONCE: Final = 8  # taken in before sessions get their turn and tell how far they are
+ROUTES_KEPT: Final = 64  # of learners told to come again: more is under way from few at once
 
 
 @dataclass(slots=True, kw_only=True)
 class Visit:
     """A learner's session that is being served."""
 
-    desk: Desk
+    counter: Counter
     session: Session
     duty: Duty
     heartbeat: Heartbeat
@@ -68,6 +71,7 @@ class ProviderGate:
                 hint=f"run `assistlearn learn {directory.root}`",
             )
         self._visits: dict[str, Visit] = {}
+        self._sent_away: deque[bytes] = deque(maxlen=ROUTES_KEPT)
         self._spare: WorkerProcess | None = None
         self._served = 0
 
@@ -86,7 +90,8 @@ class ProviderGate:
             self._report("loading", {"task": self._settings.terms.task})
             self._spare = WorkerProcess(directory.root)
             stack.callback(self._stop)
-            self._reception = Reception(directory, self._spare.describe(), stack)
+            self._reception = Reception(directory, self._spare.describe())
+            stack.callback(self._reception.close)
             address = self._settings.link.listen
             assert address is not None  # settings require it of a provider
             bound_memory((512 + 256 * self._settings.link.sessions) << 20)
@@ -98,6 +103,10 @@ class ProviderGate:
         return self._served
 
     def _turn(self) -> None:
+        for counter, gone in self._reception.struck_off():
+            self._put_aside(counter, gone)
+        for why in self._reception.newly_damaged():
+            self._report("damaged", {"why": why})
         for _ in range(MESSAGES_AT_ONCE):
             message = self._port.next_message()
             if message is None:
@@ -105,30 +114,39 @@ class ProviderGate:
             self._hear(*message)
         waiting = False
         for visit in list(self._visits.values()):
-            try:
-                visit.duty.attend()
-                waiting |= self._speak(visit)
-                self._look_after(visit)
-            except PEER_FAULTS as error:
-                self._refuse(visit, error)
-            except AssistLearnError as error:
-                self._suspend(visit, error)
+            if visit.session.id not in self._visits:
+                continue  # put aside meanwhile, with another session of its learner
+            with self._own_faults(visit.counter):
+                try:
+                    visit.duty.attend()
+                    waiting |= self._speak(visit)
+                    self._look_after(visit)
+                except PEER_FAULTS as error:
+                    self._refuse(visit, error)
         self._wait(waiting=waiting)
 
     # What is said
 
     def _hear(self, route: bytes, key: str, parts: list[Any]) -> None:
-        counter = self._reception.counter(key)
-        if counter is None:
-            return  # its card was removed after it came in
-        if len(parts) != 1:
-            self._blame(counter, FrameError("the learner sent a message of several parts"))
-            return
+        card = self._reception.guest(key)
+        if card is None:
+            return  # it was removed after its owner came in
+        if route in self._sent_away:
+            return  # was under way when we said so; a learner that comes again has a new route
+        frame = _decoded(parts)
+        session = frame.session if isinstance(frame, Offer | Piece | Status | Refusal) else b""
         try:
-            frame = decode_frame(parts[0].buffer)
-        except ProtocolError as error:
-            self._blame(counter, error)
+            counter = self._reception.counter(card)
+        except AssistLearnError as error:
+            self._send_away(card.name, route, session.hex(), error)
             return
+        with self._own_faults(counter, route, session.hex()):
+            if isinstance(frame, AssistLearnError):
+                self._blame(counter, frame)
+            else:
+                self._take(counter, route, frame, len(parts[0]))
+
+    def _take(self, counter: Counter, route: bytes, frame: Frame, size: int) -> None:
         match frame:
             case Hello():
                 greeting = self._reception.greet(counter, frame, full=self._full_for(counter))
@@ -136,27 +154,27 @@ class ProviderGate:
             case Proposal():
                 self._agree(counter, route, frame)
             case Offer() | Piece() | Status() | Refusal():
-                self._serve(counter, route, frame, len(parts[0]))
+                self._serve(counter, route, frame, size)
             case _:
                 self._blame(counter, FrameError(f"a learner sent {type(frame).__name__}"))
 
     def _full_for(self, counter: Counter) -> bool:
         """Whether others have all the places. A learner's own old session makes room for it."""
-        others = sum(visit.desk is not counter.desk for visit in self._visits.values())
+        others = sum(visit.counter is not counter for visit in self._visits.values())
         return others >= self._settings.link.sessions
 
     def _agree(self, counter: Counter, route: bytes, proposal: Proposal) -> None:
         full = self._full_for(counter)
         answer, session = self._reception.accept(counter, proposal, full=full)
         if session is not None:
-            for visit in [v for v in self._visits.values() if v.desk is counter.desk]:
+            for visit in [v for v in self._visits.values() if v.counter is counter]:
                 # The same learner agrees anew: what it left behind is over.
                 self._leave(visit, "given up by the learner")
             self._report(
                 "agreed",
                 {"session": session.id, "learner": counter.name, **session.outline},
             )
-            self._admit(counter.desk, session, route)
+            self._admit(counter, session, route)
         if answer is not None:
             self._answer(counter, route, answer)
 
@@ -165,7 +183,7 @@ class ProviderGate:
     ) -> None:
         session_id = frame.session.hex()
         visit = self._visits.get(session_id)
-        if visit is None or visit.desk is not counter.desk:
+        if visit is None or visit.counter is not counter:
             visit = self._return(counter, route, session_id)
             if visit is None:
                 return
@@ -187,8 +205,6 @@ class ProviderGate:
                 self._leave(visit, str(error))
             else:
                 self._forget(visit)  # put aside only: it waits on disk
-        except AssistLearnError as error:
-            self._suspend(visit, error)
 
     def _return(self, counter: Counter, route: bytes, session_id: str) -> Visit | None:
         """A learner is back at a session that is not in memory."""
@@ -201,7 +217,7 @@ class ProviderGate:
             if session is not None and not session.closed:
                 fields = {"session": session.id, "learner": counter.name, **session.outline}
                 self._report("resumed", fields)
-                return self._admit(counter.desk, session, route)
+                return self._admit(counter, session, route)
         if recorded is not None and recorded.closed == "completed":
             # It has not heard that its goodbye arrived.
             self._say(
@@ -218,16 +234,15 @@ class ProviderGate:
         self._refuse_session(route, session_id, RefusalCode.UNKNOWN_SESSION)
         return None
 
-    def _admit(self, desk: Desk, session: Session, route: bytes) -> Visit:
+    def _admit(self, counter: Counter, session: Session, route: bytes) -> Visit:
         worker, self._spare = self._spare or WorkerProcess(self._directory.root), None
-        learner = desk.peer.name
 
         def report(event: str, fields: Any) -> None:
-            self._report(event, {"learner": learner, **fields})
+            self._report(event, {"learner": counter.name, **fields})
 
         session.link_restored()
         visit = Visit(
-            desk=desk,
+            counter=counter,
             session=session,
             duty=Duty(session, worker, report=report),
             heartbeat=Heartbeat(self._settings.link.deadline_s),
@@ -251,7 +266,7 @@ class ProviderGate:
             self._report(
                 "finished",
                 {
-                    "learner": visit.desk.peer.name,
+                    "learner": visit.counter.name,
                     "session": session.id,
                     "rounds": session.machine.rounds_provided,
                     "result": session.machine.result,
@@ -261,27 +276,52 @@ class ProviderGate:
         elif time.monotonic() - visit.heard > self._settings.link.deadline_s:
             self._report(
                 "silent",
-                {"learner": visit.desk.peer.name, "seconds": self._settings.link.deadline_s},
+                {"learner": visit.counter.name, "seconds": self._settings.link.deadline_s},
             )
             self._forget(visit)
 
     def _refuse(self, visit: Visit, error: AssistLearnError) -> None:
         self._say(visit.route, visit.session.refuse(error))
-        self._report("refused", {"learner": visit.desk.peer.name, "why": str(error)})
+        self._report("refused", {"learner": visit.counter.name, "why": str(error)})
         self._leave(visit, "refused")
 
-    def _suspend(self, visit: Visit, error: AssistLearnError) -> None:
-        """A fault of ours: the session waits on disk, and the learner is told to come again."""
-        self._refuse_session(visit.route, visit.session.id, RefusalCode.SUSPENDED)
-        self._report(
-            "suspended",
-            {"learner": visit.desk.peer.name, "why": str(error), "exit_code": error.exit_code},
-        )
-        self._forget(visit)
+    @contextmanager
+    def _own_faults(
+        self, counter: Counter, route: bytes | None = None, session_id: str = ""
+    ) -> Iterator[None]:
+        """Let a fault of ours inside end the service of this learner for now, and of no other.
+
+        Args:
+            counter: whom we serve.
+            route: whom to tell, if none of its sessions is in memory.
+            session_id: of which session it spoke; empty if of none.
+        """
+        try:
+            yield
+        except AssistLearnError as error:
+            if route is not None and all(v.counter is not counter for v in self._visits.values()):
+                self._send_away(counter.name, route, session_id, error)
+            self._put_aside(counter, error)
+
+    def _put_aside(self, counter: Counter, error: AssistLearnError) -> None:
+        """The learner's sessions wait on disk, and it is told to come again."""
+        for visit in [v for v in self._visits.values() if v.counter is counter]:
+            self._send_away(counter.name, visit.route, visit.session.id, error)
+            self._forget(visit)
+        # After a failed write only reading the ledger again tells what is in it.
+        with suppress(StorageError):  # its head is signed the next time
+            self._reception.dismiss(counter)
+
+    def _send_away(
+        self, learner: str, route: bytes, session_id: str, error: AssistLearnError
+    ) -> None:
+        fields = {"why": str(error), "hint": error.hint, "exit_code": error.exit_code}
+        self._report("suspended", {"learner": learner, **fields})
+        self._refuse_session(route, session_id, RefusalCode.SUSPENDED)
 
     def _leave(self, visit: Visit, reason: str) -> None:
         visit.session.close(reason)
-        visit.desk.ledger.write_head(visit.desk.identity)
+        visit.counter.desk.ledger.write_head(visit.counter.desk.identity)
         self._forget(visit)
         self._served += 1
 
@@ -292,7 +332,9 @@ class ProviderGate:
 
     def _refuse_session(self, route: bytes, session_id: str, code: RefusalCode) -> None:
         session = bytes.fromhex(session_id)
-        self._say(route, Refusal(session=session, code=code, field="", own="", peer=""))
+        said = self._say(route, Refusal(session=session, code=code, field="", own="", peer=""))
+        if said and code is RefusalCode.SUSPENDED:
+            self._sent_away.append(route)
 
     def _blame(self, counter: Counter, error: AssistLearnError) -> None:
         counter.note_refusal(str(error))
@@ -305,8 +347,8 @@ class ProviderGate:
             self._report("refused", {"learner": counter.name, "why": why})
         self._say(route, frame)
 
-    def _say(self, route: bytes, frame: Frame) -> None:
-        self._port.send(route, encode_frame(frame))
+    def _say(self, route: bytes, frame: Frame) -> bool:
+        return self._port.send(route, encode_frame(frame))
 
     def _wait(self, *, waiting: bool) -> None:
         poller = zmq.Poller()
@@ -323,3 +365,13 @@ class ProviderGate:
             self._forget(visit)
         if self._spare is not None:
             self._spare.stop()
+
+
+def _decoded(parts: list[Any]) -> Frame | ProtocolError | FrameError:
+    """The frame that a message is, or why it is none."""
+    if len(parts) != 1:
+        return FrameError("the learner sent a message of several parts")
+    try:
+        return decode_frame(parts[0].buffer)
+    except (ProtocolError, FrameError) as error:
+        return error

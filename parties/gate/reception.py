@@ -1,12 +1,20 @@
 """Who may come in to a provider, and how a new session is agreed on with them. No sockets."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
+from assistlearn.bundle import Card
 from assistlearn.checkpoints import ModelSpec
-from assistlearn.errors import AssistLearnError, CardError
+from assistlearn.errors import (
+    AssistLearnError,
+    BundleError,
+    LedgerSignatureError,
+    UnknownPeerError,
+)
 from parties.directory import PartyDirectory
+from parties.gate.guests import Guests
 from parties.gate.handshake import OwnSide, ProviderHandshake, check_loss
 from parties.gate.opening import Desk, RecordedSession
 from parties.gate.session import Session
@@ -23,6 +31,8 @@ class Counter:
     """What a provider keeps of one learner outside sessions: its ledger and a greeting."""
 
     desk: Desk
+    resources: ExitStack
+    """Closes the ledger, its head signed."""
     greeting: ProviderHandshake | None = None
     secrets: SessionSecrets | None = field(default=None, repr=False)
     refusals: int = 0
@@ -43,13 +53,12 @@ class Counter:
 class Reception:
     """Keeps the list of guests, and a counter for each who came."""
 
-    def __init__(self, directory: PartyDirectory, described: Described, stack: ExitStack) -> None:
-        """Open for the learners on file.
+    def __init__(self, directory: PartyDirectory, described: Described) -> None:
+        """Open for the learners on file; :meth:`close` in the end.
 
         Args:
             directory: the provider's.
             described: what its worker says of its task.
-            stack: closes the ledgers when the provider stops.
 
         Raises:
             ConfigError: the terms name another loss than the task uses.
@@ -57,35 +66,66 @@ class Reception:
         check_loss(directory.settings.terms.terms(), described.schema)
         self._directory = directory
         self._described = described
-        self._stack = stack
+        self._guests = Guests(directory.peers)
+        self._guests_at_the_door = Guests(directory.peers)  # which is in another thread
         self._counters: dict[str, Counter] = {}
 
     def admits(self, key: str) -> bool:
-        """Whether one of the cards on file has this key. Looked up anew: cards get added."""
-        try:
-            cards = self._directory.cards().values()
-        except (CardError, OSError):
-            return False  # reported when the damaged card is used, and at every start
-        return any(card.curve_public_key.decode() == key for card in cards)
+        """Whether one of the cards on file has this key. Looked up anew: cards come and go."""
+        return key in self._guests_at_the_door.cards()
 
-    def counter(self, key: str) -> Counter | None:
-        """The counter of the learner with this key; none if its card was removed."""
+    def newly_damaged(self) -> tuple[str, ...]:
+        """What is wrong with cards on file, each said once. Only their owners are kept out."""
+        return self._guests.newly_damaged()
+
+    def struck_off(self) -> Iterator[tuple[Counter, UnknownPeerError]]:
+        """Learners who came in with a card that is not on file any more, and words for it."""
+        cards = self._guests.cards()
+        for key, counter in list(self._counters.items()):
+            if cards.get(key) != counter.desk.peer:
+                yield (
+                    counter,
+                    UnknownPeerError(
+                        f"the card with which {counter.name} came in is not on file any more",
+                        hint="add it again with `assistlearn peer add` to let the session go on",
+                    ),
+                )
+
+    def guest(self, key: str) -> Card | None:
+        """The card on file with this key."""
+        return self._guests.known.get(key) or self._guests.cards().get(key)
+
+    def counter(self, card: Card) -> Counter:
+        """The counter of the learner with this card.
+
+        Raises:
+            LedgerError: its ledger is damaged, in use, or was kept with another card.
+            StorageError: the disk is full or failing.
+        """
+        key = card.curve_public_key.decode()
         if key not in self._counters:
-            for card in self._directory.cards().values():
-                if card.curve_public_key.decode() == key:
-                    ledger = self._stack.enter_context(self._directory.open_ledger(card))
-                    identity = self._directory.identity
-                    # Callbacks run in reverse: the head is signed before the ledger closes.
-                    self._stack.callback(ledger.write_head, identity)
-                    desk = Desk(
-                        directory=self._directory,
-                        identity=identity,
-                        peer=card,
-                        ledger=ledger,
-                        role=Role.PROVIDER,
-                    )
-                    self._counters[key] = Counter(desk=desk)
-        return self._counters.get(key)
+            self._counters[key] = self._opened(card)
+        return self._counters[key]
+
+    def dismiss(self, counter: Counter) -> None:
+        """Close a learner's counter. It is opened anew, from the disk, when the learner is back.
+
+        Raises:
+            StorageError: the ledger's head could not be signed; the ledger is closed.
+        """
+        self._counters = {key: each for key, each in self._counters.items() if each is not counter}
+        counter.resources.close()
+
+    def close(self) -> None:
+        """Close all ledgers, each with its head signed.
+
+        Raises:
+            StorageError: as for :meth:`dismiss`, of one of them. All are closed.
+        """
+        with ExitStack() as stack:
+            for counter in self._counters.values():
+                stack.callback(counter.resources.close)
+            self._counters = {}
 
     def greet(self, counter: Counter, hello: Hello, *, full: bool) -> Frame:
         """The answer to a Hello. One that was heard before gets the same answer again."""
@@ -139,6 +179,28 @@ class Reception:
             samples=self._described.samples,
         )
         return Acceptance(note=answer.note), session
+
+    def _opened(self, card: Card) -> Counter:
+        identity = self._directory.identity
+        with ExitStack() as stack:
+            ledger = stack.enter_context(self._directory.open_ledger(card))
+            # Callbacks run in reverse: the head is signed before the ledger closes.
+            stack.callback(ledger.write_head, identity)
+            desk = Desk(
+                directory=self._directory,
+                identity=identity,
+                peer=card,
+                ledger=ledger,
+                role=Role.PROVIDER,
+            )
+            try:
+                desk.recorded()
+            except BundleError as error:
+                raise LedgerSignatureError(
+                    f"{ledger.path} was kept with another card of {card.name}: {error}",
+                    hint="move it elsewhere, with its head, to audit it with the old card",
+                ) from error
+            return Counter(desk=desk, resources=stack.pop_all())
 
 
 def _open_session_of(counter: Counter, nonce: bytes) -> RecordedSession | None:

@@ -29,7 +29,7 @@ from parties.secrets import SessionSecrets
 from protocols.codec import encode_frame
 from protocols.events import Event, Received, Work
 from protocols.learner import LearnerMachine
-from protocols.messages import Frame, Offer, Piece, Refusal, RefusalCode, Status
+from protocols.messages import Frame, Message, Offer, Piece, Refusal, RefusalCode, Status
 from protocols.provider import ProviderMachine
 from protocols.record import Closed, Joined, decode_record, encode_record
 from protocols.roles import Role
@@ -79,6 +79,7 @@ class Session:
         self._sender = Sender(books, self.store)
         self._receiver = Receiver(books, self.store)
         self._unacknowledged = 0
+        self._said = 0
         self._outdated = True
 
     @classmethod
@@ -133,6 +134,10 @@ class Session:
             StorageError: the disk is full or failing. Nothing is lost.
         """
         match frame:
+            case Offer() | Piece() | Status() | Refusal() if frame.session.hex() != self.id:
+                raise PeerProtocolError(
+                    f"the peer speaks of session {frame.session.hex()[:16]!r} inside {self.id[:16]}"
+                )
             case Offer() | Piece():
                 with self.books.ledger.together():
                     self._take_in(frame)
@@ -224,12 +229,13 @@ class Session:
             case EntryKind.RECEIVED:
                 offer = recorded_offer(entry.body, session=self.id)
                 self._receiver.recorded(offer, round_=self.machine.round)
+                self._answered()
             case EntryKind.EVENT:
                 record = decode_record(entry.body)
                 if isinstance(record, Received):
                     self._receiver.passed_on()
                 if not isinstance(record, Joined | Closed):
-                    self._sender.say(self.machine.handle(record))
+                    self._say(self.machine.handle(record))
             case EntryKind.CLOSED:
                 self.closed = True
             case EntryKind.AGREEMENT | EntryKind.REFUSAL:
@@ -238,13 +244,30 @@ class Session:
     def _take(self, event: Event) -> None:
         messages = self.machine.handle(event)
         self.books.record(EntryKind.EVENT, encode_record(event))
-        self._sender.say(messages)
+        self._say(messages)
         self._sender.seal()
         self._outdated = True
 
+    def _say(self, messages: list[Message]) -> None:
+        self._said += len(messages)
+        self._sender.say(messages)
+
+    def _answered(self) -> None:
+        """The peer's note follows on all of ours (SPEC 1.2): it has them, whatever it says later.
+
+        We may have deleted their checkpoints by then.
+        """
+        if not self._sender.outbound.idle:
+            session = bytes.fromhex(self.id)
+            place = Status(session=session, seq=self._said, piece=0, credit=1, resend=0)
+            self._sender.outbound.arrived(place)
+
     def _take_in(self, frame: Offer | Piece) -> None:
         if isinstance(frame, Offer):
-            self._count(self._receiver.take_offer(frame, round_=self.machine.round))
+            taken = self._receiver.take_offer(frame, round_=self.machine.round)
+            if taken:
+                self._answered()
+            self._count(taken)
         else:
             self._count(self._receiver.take_piece(frame))
         message = self._receiver.delivered()

@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from assistlearn.errors import WorkerError
+from assistlearn import errors
+from assistlearn.errors import AssistLearnError, RefusedByPeerError, WorkerError
 from parties.directory import PartyDirectory
 from parties.settings import SimulationSettings
 from parties.setup import add_peer, make_party
@@ -43,7 +44,7 @@ def run_processes(
     """Set up two parties in ``folder``, run their session, and say what came of it.
 
     Raises:
-        WorkerError: a party ended before the session did; names its own error and hint.
+        AssistLearnError: what ended a party before its session, as :func:`party_error` says.
         StorageError: ``folder`` cannot be written.
     """
     directories = set_up_parties(settings, seed, folder)
@@ -54,7 +55,7 @@ def run_parties(directories: Mapping[Role, Path], *, told: Told) -> Sequence[Fie
     """Run the session of two parties that know each other; the learner's events.
 
     Raises:
-        WorkerError: as for :func:`run_processes`.
+        AssistLearnError: as for :func:`run_processes`.
     """
     heard: list[Fields] = []
     with started_parties(directories) as events:
@@ -123,7 +124,8 @@ def started_parties(
     The provider serves one session. Whatever ends the context, no process is left behind.
 
     Raises:
-        WorkerError: from the iterator, when a party reports an error or ends without a word.
+        AssistLearnError: from the iterator, when a party reports an error or ends without a word;
+            see :func:`party_error`.
     """
     commands = {
         Role.PROVIDER: ("provide", str(directories[Role.PROVIDER]), "--sessions", "1", "--json"),
@@ -171,6 +173,29 @@ def session_outcome(learner_events: Iterable[Fields]) -> SessionOutcome:
     return SessionOutcome(rounds=tuple(rounds))
 
 
+def party_error(role: Role, event: Fields) -> AssistLearnError:
+    """The error with which a party ended, from its JSON object: same words, hint and exit code.
+
+    One that has no published exit code (a bug, a kill) becomes a WorkerError.
+    """
+    code = event.get("exit_code")
+    kinds = (
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, AssistLearnError)
+    )
+    published = (kind for kind in kinds if "exit_code" in vars(kind) and kind.exit_code == code)
+    kind = next((kind for kind in published if kind is not AssistLearnError), WorkerError)
+    # Some kinds word their message themselves, from parts: here it is worded already.
+    error = kind.__new__(kind)
+    AssistLearnError.__init__(
+        error,
+        f"the {role}'s process ended: {event.get('error', 'no reason given')}",
+        hint=str(event.get("hint") or "look at stderr.txt in its directory"),
+    )
+    return error
+
+
 def free_port() -> int:
     """A TCP port that nobody listens on just now."""
     with socket.socket() as probe:
@@ -200,17 +225,22 @@ def _events(
     lines: "queue.Queue[tuple[Role, str | None]]",
 ) -> Iterator[tuple[Role, Fields]]:
     running = set(processes)
+    fault: Fields | None = None
     while running:
         role, line = lines.get()
         if line is None:
             running.discard(role)
             code = processes[role].wait()
             if code:
-                raise _ended(role, {"error": f"it left with exit code {code} and no reason"})
+                raise party_error(role, {"error": f"it left with exit code {code} and no reason"})
             continue
         event = _parsed(line)
+        if event.get("event") == "suspended":
+            fault = {**event, "error": event["why"]}  # the learner hears of it without the reason
         if "error" in event:
-            raise _ended(role, event)
+            if fault is not None and event.get("exit_code") == RefusedByPeerError.exit_code:
+                raise party_error(Role.PROVIDER, fault)
+            raise party_error(role, event)
         if "event" in event:
             yield role, event
 
@@ -222,13 +252,6 @@ def _parsed(line: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _ended(role: Role, event: Fields) -> WorkerError:
-    return WorkerError(
-        f"the {role}'s process ended: {event.get('error', 'no reason given')}",
-        hint=str(event.get("hint") or "look at stderr.txt in its directory"),
-    )
 
 
 def _stop(processes: Iterable["subprocess.Popen[str]"]) -> None:

@@ -101,6 +101,19 @@ def test_peer_add_refuses_another_key_under_a_known_name(two):
     assert refused.returncode == 31
     assert cards[Role.PROVIDER].short in refused.stderr
     assert impostor.short in refused.stderr
+    assert "provider.sqlite" in refused.stderr  # what was kept with the old card
+
+
+def test_a_file_among_the_cards_that_is_none_is_named(two):
+    root, _ = two
+    (root / "learner/peers").mkdir(exist_ok=True)
+    (root / "learner/peers/odd.card").write_bytes(b"\xff\xfe")
+
+    refused = typed("peer", "list", "--dir", root / "learner")
+
+    assert refused.returncode == 31
+    assert "odd.card is not a card" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 @pytest.mark.parametrize(

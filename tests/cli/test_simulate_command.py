@@ -1,11 +1,12 @@
 """``assistlearn simulate`` as people and programs use it."""
 
 import json
+import os
 
 import pytest
 from simulating import small_settings
 
-from assistlearn.errors import ConfigError
+from assistlearn.errors import ConfigError, DataError
 from parties.cli import main
 from parties.simulate.toml import toml_text
 
@@ -102,3 +103,35 @@ def test_a_task_that_cannot_divide_its_data_is_named(config, run):
 
     assert code in {10, 11}
     assert "assistlearn: hint:" in err
+
+
+ELSEWHERE = """
+import os
+
+from assistlearn import Share
+from assistlearn.errors import DataError
+from assistlearn.tasks import digits
+
+
+def make(*, share: Share, **settings):
+    if os.getpid() != int(os.environ["TEST_PROCESS"]):
+        raise DataError("no data in this process", hint="bring some")
+    return digits(share=share, **settings)
+"""
+
+
+@pytest.mark.slow
+def test_what_ends_one_of_two_processes_ends_the_command_with_the_same_words_and_code(
+    config, tmp_path, run, monkeypatch
+):
+    (tmp_path / "elsewhere.py").write_text(ELSEWHERE)
+    config.write_text(config.read_text().replace("assistlearn.tasks:digits", "elsewhere:make"))
+    monkeypatch.chdir(tmp_path)  # from where the processes take the task
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("TEST_PROCESS", str(os.getpid()))
+
+    code, _, err = run(config, "--processes", "--seeds", 1)
+
+    assert code == DataError.exit_code
+    assert "'s process ended: no data in this process" in err
+    assert "assistlearn: hint: bring some" in err

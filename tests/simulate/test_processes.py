@@ -6,10 +6,18 @@ import tomllib
 import pytest
 from simulating import small_settings
 
-from assistlearn.errors import PartyDirectoryError, WorkerError
+from assistlearn.errors import (
+    ConfigError,
+    LedgerDamagedError,
+    PartyDirectoryError,
+    WorkerError,
+)
+from parties.cli import exit_codes
+from parties.directory import PartyDirectory
 from parties.settings import PartySettings
 from parties.settings_file import check_settings
 from parties.simulate.processes import (
+    party_error,
     party_table,
     run_parties,
     run_processes,
@@ -20,6 +28,8 @@ from parties.simulate.session import assisted
 from parties.simulate.sites import Sites
 from parties.simulate.toml import toml_text
 from protocols.roles import Role
+
+WITHOUT_HINT = "look at stderr.txt in its directory"
 
 
 @pytest.mark.parametrize("role", Role)
@@ -65,9 +75,49 @@ def test_a_party_that_fails_ends_the_session_with_its_own_words(tmp_path):
     directories = set_up_parties(small_settings(), 0, tmp_path)
     (directories[Role.PROVIDER] / "config.toml").write_text("role = 3\n")
 
-    with pytest.raises(WorkerError, match="the provider's process ended: config") as caught:
+    with pytest.raises(ConfigError, match="the provider's process ended: config") as caught:
         run_parties(directories, told=lambda *_: None)
-    assert caught.value.hint
+    assert caught.value.exit_code == 10
+    assert caught.value.hint != WITHOUT_HINT
+
+
+def test_what_stops_a_provider_is_said_rather_than_that_the_learner_was_stopped(tmp_path):
+    settings = small_settings()
+    directories = set_up_parties(settings, 0, tmp_path)
+    provider = PartyDirectory(directories[Role.PROVIDER])
+    (learner,) = provider.cards().values()
+    provider.ledger_path(learner).parent.mkdir()
+    provider.ledger_path(learner).write_bytes(b"no ledger at all" * 1000)
+
+    with pytest.raises(
+        LedgerDamagedError, match=r"the provider's process ended: .*sqlite"
+    ) as caught:
+        run_parties(directories, told=lambda *_: None)
+    assert caught.value.exit_code == 51
+    assert "backup" in caught.value.hint
+
+
+@pytest.mark.parametrize("code", sorted({code for code, *_ in exit_codes()}))
+def test_a_published_exit_code_of_a_party_comes_through_with_its_words(code):
+    said = {"error": "no room", "hint": "make some", "exit_code": code}
+
+    error = party_error(Role.LEARNER, said)
+
+    assert error.exit_code == code
+    assert str(error) == "the learner's process ended: no room"
+    assert error.hint == "make some"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"error": "ZeroDivisionError: x", "hint": "", "exit_code": 70}, {"error": "killed"}, {}],
+    ids=["a bug", "no last word", "nothing at all"],
+)
+def test_an_ending_without_a_published_code_is_the_processes_fault(said):
+    error = party_error(Role.PROVIDER, said)
+
+    assert type(error) is WorkerError
+    assert error.hint == WITHOUT_HINT
 
 
 def test_events_survive_lines_that_are_no_events():

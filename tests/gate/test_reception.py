@@ -1,0 +1,159 @@
+"""Who may come in, as cards are put on file, taken away, replaced and damaged."""
+
+import pytest
+from house import House, small_spec
+
+from assistlearn.errors import LedgerError, LedgerSignatureError
+from parties.directory import PartyDirectory
+from parties.gate.guests import Guests
+from parties.gate.reception import Reception
+from parties.setup import add_peer, make_party
+from parties.worker.requests import Described
+from protocols.roles import Role
+
+
+@pytest.fixture
+def provider(tmp_path):
+    make_party(tmp_path / "radlab", role=Role.PROVIDER, name="radlab")
+    return PartyDirectory(tmp_path / "radlab")
+
+
+@pytest.fixture
+def cards(tmp_path, provider):
+    made = {}
+    for name in ("ada", "bob"):
+        made[name] = make_party(tmp_path / name, role=Role.LEARNER, name=name)
+        add_peer(provider, made[name])
+    return made
+
+
+@pytest.fixture
+def reception(provider, cards):
+    made = Reception(provider, Described(spec=small_spec().text(), samples=40, schema=""))
+    yield made
+    made.close()
+
+
+def key(card):
+    return card.curve_public_key.decode()
+
+
+def test_a_card_that_is_taken_away_ends_its_owners_access_and_nobody_elses(
+    provider, cards, reception
+):
+    counters = {name: reception.counter(card) for name, card in cards.items()}
+    path = provider.peers / "ada.card"
+    card = path.read_bytes()
+    path.unlink()
+
+    ((gone, why),) = reception.struck_off()
+
+    assert gone is counters["ada"]
+    assert "not on file any more" in str(why)
+    assert not reception.admits(key(cards["ada"]))
+    assert reception.guest(key(cards["ada"])) is None
+    assert reception.guest(key(cards["bob"])) == cards["bob"]
+    path.write_bytes(card)
+    assert reception.admits(key(cards["ada"]))
+    assert not list(reception.struck_off())  # it came back before anything was done
+
+
+def test_a_learner_struck_off_leaves_its_ledger_to_others_and_can_come_back(
+    provider, cards, reception
+):
+    path = provider.peers / "ada.card"
+    card = path.read_bytes()
+    counter = reception.counter(cards["ada"])
+    counter.note_refusal("nothing yet")
+    with pytest.raises(LedgerError, match="in use"):
+        provider.open_ledger(cards["ada"])
+    path.unlink()
+
+    reception.dismiss(counter)
+
+    provider.open_ledger(cards["ada"]).close()
+    assert not list(reception.struck_off())
+    path.write_bytes(card)
+    again = reception.counter(reception.guest(key(cards["ada"])))
+    assert again is not counter
+    assert again.desk.ledger.head().size == 1
+
+
+def test_another_card_under_a_known_name_strikes_the_old_one_off(
+    tmp_path, provider, cards, reception
+):
+    counter = reception.counter(cards["ada"])
+    (provider.peers / "ada.card").unlink()
+    new = make_party(tmp_path / "new", role=Role.LEARNER, name="ada")
+    add_peer(provider, new)
+
+    gone = [each for each, _ in reception.struck_off()]
+
+    assert gone == [counter]
+    assert reception.guest(key(cards["ada"])) is None
+    assert reception.guest(key(new)) == new
+
+
+def test_a_ledger_kept_with_an_older_card_is_named_with_what_to_do(tmp_path):
+    house = House(tmp_path)
+    house.close()
+    provider = house.parties[Role.PROVIDER].directory
+    (provider.peers / "learner.card").unlink()
+    new = make_party(tmp_path / "new", role=Role.LEARNER, name="learner")
+    add_peer(provider, new)
+    described = Described(spec=house.spec.text(), samples=40, schema="")
+    reception = Reception(provider, described)
+
+    for _ in range(2):  # and nothing is left open
+        with pytest.raises(LedgerSignatureError, match="another card of learner") as caught:
+            reception.counter(new)
+
+    assert "move it" in caught.value.hint
+    reception.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"\xff\xfe not text", b"assistlearn-card-v1 ada AAAA\n"],
+    ids=["empty", "no text", "cut short"],
+)
+def test_a_damaged_card_keeps_out_its_owner_alone_and_is_told_of_once(
+    provider, cards, reception, damage
+):
+    counters = {name: reception.counter(card) for name, card in cards.items()}
+    (provider.peers / "ada.card").write_bytes(damage)
+
+    gone = [counter for counter, _ in reception.struck_off()]
+    told = [reception.newly_damaged(), reception.newly_damaged()]
+
+    assert gone == [counters["ada"]]
+    assert not reception.admits(key(cards["ada"]))
+    assert reception.admits(key(cards["bob"]))
+    assert "ada.card" in str(*told[0])
+    assert told[1] == ()
+
+
+def test_a_card_under_another_name_is_nobodys(provider, cards, reception):
+    (provider.peers / "ada.card").rename(provider.peers / "eve.card")
+
+    assert not reception.admits(key(cards["ada"]))
+    assert not list(reception.struck_off())
+    assert "holds the card of ada" in str(*reception.newly_damaged())
+
+
+def test_cards_are_read_again_only_when_one_has_changed(provider, cards):
+    guests = Guests(provider.peers)
+    first = guests.cards()
+
+    unchanged = guests.cards()
+    (provider.peers / "ada.card").touch()
+    changed = guests.cards()
+
+    assert unchanged is first
+    assert changed == first
+    assert changed is not first
+    assert set(changed.values()) == set(cards.values())
+
+
+def test_without_its_folder_nobody_is_on_file(tmp_path):
+    assert Guests(tmp_path / "nowhere").cards() == {}
