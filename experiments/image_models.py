@@ -1,7 +1,7 @@
 """The paper's image studies, Figs. 3 to 8: AlexNet and ResNet-18, gamma 0 to 1, all baselines.
 
     python -m experiments.image_models                # full size: needs a GPU and days without one
-    python -m experiments.image_models --scale 0.03   # about two hours of one core
+    python -m experiments.image_models --scale 0.03   # some hours of one core
 
 Source: Chen, Zhou, Ding, Zhou, arXiv:2109.09307, section 4. The settings are those of
 ``experiments/configs``. A scale below 1 takes that share of the images and of the passes over them
@@ -128,8 +128,10 @@ def sentence(point: Point, results: Results) -> str:
     numbers = ", ".join(
         f"{LABELS[other]} {each.mean:+.1f} ± {each.error:.1f}" for other, each in found.items()
     )
+    terms = results.settings.terms
     return (
-        f"{point.title}, a checkpoint every {point.period} of 2,000 updates: assisted"
+        f"{point.title}, a checkpoint every {terms.sampling_period} of {terms.total_steps} updates"
+        " a round: assisted"
         f" {accuracy(results, ASSISTED).mean:.1f} %; minus {numbers} points."
     )
 
@@ -191,7 +193,7 @@ def _draw_panel(axis: Axes, results: Results) -> None:
 
 @click.command()
 @click.option("--scale", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True)
-@click.option("--data", type=Choice(DATA), multiple=True, default=DATA, show_default=True)
+@click.option("--images", type=Choice(DATA), multiple=True, default=DATA, show_default=True)
 @click.option("--model", type=Choice(MODELS), multiple=True, default=MODELS, show_default=True)
 @click.option("--gamma", type=Choice(GAMMAS), multiple=True, default=GAMMAS, show_default=True)
 @click.option(
@@ -210,7 +212,7 @@ def _draw_panel(axis: Axes, results: Results) -> None:
 def main(  # noqa: PLR0913  (each is one choice of the command line)
     *,
     scale: float,
-    data: Sequence[str],
+    images: Sequence[str],
     model: Sequence[str],
     gamma: Sequence[str],
     period: Sequence[str],
@@ -223,7 +225,7 @@ def main(  # noqa: PLR0913  (each is one choice of the command line)
     click.echo(note)
     points = [
         Point(data=d, model=m, gamma=g, period=int(p))
-        for d in data
+        for d in images
         for m in model
         for p in period
         for g in gamma

@@ -21,7 +21,7 @@ from parties.version import made_with
 
 RESULTS: Final = Path(__file__).parent / "results"
 DPI: Final = 130
-PATHS: Final = frozenset({"--data", "--cache", "--output"})
+PATHS: Final = frozenset({"--data", "--cache", "--output", "--root", "--folder"})
 COLOURS: Final = 128  # in a figure's file, which is a third as large as with all of them
 
 
@@ -68,8 +68,8 @@ def write_results(path: Path, *, module: str, findings: Mapping[str, Any]) -> No
 def without_paths(arguments: Sequence[str]) -> list[str]:
     """A command's arguments as others would give them, with no folder of this machine.
 
-    ``--data`` has the value DATA, also where an environment variable named the folder; ``--cache``
-    and ``--output`` change no figure and are left out.
+    ``--data`` has the value DATA, also where an environment variable named the folder; the others
+    change no figure and are left out.
     """
     words: list[str] = []
     context = click.get_current_context(silent=True)

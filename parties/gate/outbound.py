@@ -86,13 +86,13 @@ class Outbound:
         known = status.seq < end or place == (end, 0)
         if not known or (status.seq < end and status.piece >= self._parcel(status.seq).units):
             raise PeerProtocolError(f"the peer says it has {place}, which was never sent")
-        self._arrived = place
         self._credit = status.credit
-        while self._parcels and self._parcels[0].offer.seq < status.seq:
-            self._parcels.popleft()
-        if status.resend or self._cursor < place:
-            self._move(place)
-        self._under_way = self._distance(place, self._cursor)
+        self._settle(place, again=bool(status.resend))
+
+    def answered(self, seq: int) -> None:
+        """Take in that the peer has all bundles before ``seq``: it has answered them."""
+        if self._arrived < (seq, 0):
+            self._settle((seq, 0), again=False)
 
     def next_frame(self) -> memoryview | None:
         """The next frame to send, the same one until :meth:`sent`; none if nothing may go.
@@ -119,6 +119,14 @@ class Outbound:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _settle(self, place: tuple[int, int], *, again: bool) -> None:
+        self._arrived = place
+        while self._parcels and self._parcels[0].offer.seq < place[0]:
+            self._parcels.popleft()
+        if again or self._cursor < place:
+            self._move(place)
+        self._under_way = self._distance(place, self._cursor)
 
     def _move(self, place: tuple[int, int]) -> None:
         self._cursor = place

@@ -257,10 +257,7 @@ class Session:
 
         We may have deleted their checkpoints by then.
         """
-        if not self._sender.outbound.idle:
-            session = bytes.fromhex(self.id)
-            place = Status(session=session, seq=self._said, piece=0, credit=1, resend=0)
-            self._sender.outbound.arrived(place)
+        self._sender.outbound.answered(self._said)
 
     def _take_in(self, frame: Offer | Piece) -> None:
         if isinstance(frame, Offer):

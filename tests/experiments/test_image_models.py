@@ -105,7 +105,7 @@ def test_differences_are_paired_by_seed_and_said_in_points():
     assert difference(found, "learner_only").mean == pytest.approx(25)
     assert difference(found, "learner_only").error == pytest.approx(0, abs=1e-9)
     said = sentence(POINTS[0], found)
-    assert said.startswith("CIFAR-10, AlexNet, gamma 0, a checkpoint every 50")
+    assert said.startswith("CIFAR-10, AlexNet, gamma 0, a checkpoint every 3 of 12 updates a round")
     assert "learner alone +25.0 ± 0.0" in said
 
 
