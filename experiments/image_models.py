@@ -4,9 +4,9 @@
     python -m experiments.image_models --scale 0.03   # some hours of one core
 
 Source: Chen, Zhou, Ding, Zhou, arXiv:2109.09307, section 4. The settings are those of
-``experiments/configs``. A scale below 1 takes that share of the images and of the passes over them
-(the same passes a round as at full size), and says on every output what else is smaller. Finished
-runs are kept, one small file each: the same command goes on where it stopped.
+``experiments/configs``. A scale below 1 takes that share of the images, with as many passes over
+them in a round as at full size, and says on every output what else is smaller. Finished runs are
+kept, one small file each: the same command goes on where it stopped.
 
 Writes ``experiments/results/image_models.json`` and ``.png``.
 """
@@ -64,11 +64,6 @@ class Point:
     period: int
 
     @property
-    def name(self) -> str:
-        """For files."""
-        return f"{self.data}_{self.model}_gamma{self.gamma}_every{self.period}"
-
-    @property
     def title(self) -> str:
         """For people."""
         return f"{TITLES[self.data]}, {NAMES[self.model]}, gamma {self.gamma}"
@@ -80,7 +75,7 @@ def settings_of(point: Point, *, scale: float, seeds: int, root: str | None) -> 
     Args:
         point: what to run.
         scale: above 0; below 1 for a small machine.
-        seeds: how many; at full size at most as many as the file lists.
+        seeds: how many, in place of the file's list.
         root: folder with the data; None for what the file says.
 
     Raises:

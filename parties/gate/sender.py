@@ -23,6 +23,11 @@ class Sender:
         self._said: deque[Message] = deque()
         self._seq = 0
 
+    @property
+    def next_seq(self) -> int:
+        """``seq`` of the bundle after all that was said, sealed or not."""
+        return self._seq + len(self._said)
+
     def say(self, messages: list[Message]) -> None:
         """Queue messages. None is sealed before :meth:`seal`."""
         self._said.extend(messages)

@@ -29,7 +29,7 @@ from parties.secrets import SessionSecrets
 from protocols.codec import encode_frame
 from protocols.events import Event, Received, Work
 from protocols.learner import LearnerMachine
-from protocols.messages import Frame, Message, Offer, Piece, Refusal, RefusalCode, Status
+from protocols.messages import Frame, Offer, Piece, Refusal, RefusalCode, Status
 from protocols.provider import ProviderMachine
 from protocols.record import Closed, Joined, decode_record, encode_record
 from protocols.roles import Role
@@ -79,7 +79,6 @@ class Session:
         self._sender = Sender(books, self.store)
         self._receiver = Receiver(books, self.store)
         self._unacknowledged = 0
-        self._said = 0
         self._outdated = True
 
     @classmethod
@@ -235,7 +234,7 @@ class Session:
                 if isinstance(record, Received):
                     self._receiver.passed_on()
                 if not isinstance(record, Joined | Closed):
-                    self._say(self.machine.handle(record))
+                    self._sender.say(self.machine.handle(record))
             case EntryKind.CLOSED:
                 self.closed = True
             case EntryKind.AGREEMENT | EntryKind.REFUSAL:
@@ -244,20 +243,16 @@ class Session:
     def _take(self, event: Event) -> None:
         messages = self.machine.handle(event)
         self.books.record(EntryKind.EVENT, encode_record(event))
-        self._say(messages)
+        self._sender.say(messages)
         self._sender.seal()
         self._outdated = True
-
-    def _say(self, messages: list[Message]) -> None:
-        self._said += len(messages)
-        self._sender.say(messages)
 
     def _answered(self) -> None:
         """The peer's note follows on all of ours (SPEC 1.2): it has them, whatever it says later.
 
         We may have deleted their checkpoints by then.
         """
-        self._sender.outbound.answered(self._said)
+        self._sender.outbound.answered(self._sender.next_seq)
 
     def _take_in(self, frame: Offer | Piece) -> None:
         if isinstance(frame, Offer):
