@@ -41,6 +41,7 @@ MLKEM_PUBLIC_BYTES: Final = 1184
 SEALING_PUBLIC_BYTES: Final = MLKEM_PUBLIC_BYTES + 32
 BUNDLE_KEY_BYTES: Final = 32
 SEALED_KEY_BYTES: Final = 1120 + BUNDLE_KEY_BYTES + 16  # encapsulation, key, tag
+WEAKNESS_PROBE: Final = X25519PrivateKey.from_private_bytes(bytes(32))  # any key does; no secret
 SUITE: Final = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 
@@ -163,17 +164,17 @@ def sealing_public_key(data: bytes) -> MLKEM768X25519PublicKey:
     """The peer's public sealing key from its 1216 bytes.
 
     Raises:
-        BundleError: the bytes are no such key.
+        BundleError: the bytes are no such key, or one with which everybody knows the secret.
     """
     if len(data) != SEALING_PUBLIC_BYTES:
         raise BundleError(f"a sealing key has {len(data)} bytes, not {SEALING_PUBLIC_BYTES}")
     try:
-        return MLKEM768X25519PublicKey(
-            MLKEM768PublicKey.from_public_bytes(data[:MLKEM_PUBLIC_BYTES]),
-            X25519PublicKey.from_public_bytes(data[MLKEM_PUBLIC_BYTES:]),
-        )
+        x25519 = X25519PublicKey.from_public_bytes(data[MLKEM_PUBLIC_BYTES:])
+        WEAKNESS_PROBE.exchange(x25519)  # a point of low order shows only in use
+        mlkem = MLKEM768PublicKey.from_public_bytes(data[:MLKEM_PUBLIC_BYTES])
     except ValueError as error:
-        raise BundleError(f"a sealing key is not valid: {error}") from error
+        raise BundleError(f"a sealing key is not valid, or weak: {error}") from error
+    return MLKEM768X25519PublicKey(mlkem, x25519)
 
 
 def _check_seed(seed: bytes) -> None:

@@ -12,7 +12,14 @@ Every step may be repeated after a restart and gives the same session.
 from dataclasses import dataclass
 from typing import Self
 
-from assistlearn.bundle import Card, Identity, cosign, open_cosigned, open_note
+from assistlearn.bundle import (
+    Card,
+    Identity,
+    cosign,
+    open_cosigned,
+    open_note,
+    sealing_public_key,
+)
 from assistlearn.checkpoints import ModelSpec
 from assistlearn.digests import digest
 from assistlearn.errors import (
@@ -76,7 +83,9 @@ class OwnSide:
 
         Raises:
             LocalProtocolError: the terms make no agreement.
+            BundleError: nothing can be sealed to the key that the peer named.
         """
+        sealing_public_key(peer.sealing_key)
         ours = Side(
             fingerprint=self.identity.card.fingerprint,
             nonce=own.nonce.hex(),

@@ -50,6 +50,8 @@ class IncomingPayload:
             self._file.truncate()  # a piece that a crash cut short comes again
         self.pieces = piece_count(whole)
         """Pieces that have arrived and opened."""
+        self.read_again = whole > 0
+        """Whether some of it comes from our own disk, which may have damaged it."""
 
     @property
     def complete(self) -> bool:
@@ -93,6 +95,12 @@ class IncomingPayload:
     def close(self) -> None:
         """Close the quarantine file; what it holds stays."""
         self._file.close()
+
+    def discard(self) -> None:
+        """Close the quarantine file and delete it."""
+        self.close()
+        with disk_errors(f"delete {self._path}"):
+            self._path.unlink()
 
     def _begin(self) -> None:
         self._hash = hashlib.sha256()

@@ -1,6 +1,7 @@
 """The learner's gate: one worker, one outgoing connection, one session at a time."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,7 @@ from assistlearn.errors import (
     LinkLostError,
     PartyDirectoryError,
     ProtocolError,
+    StorageError,
 )
 from parties.directory import PartyDirectory
 from parties.gate.duty import Duty, Report
@@ -101,9 +103,13 @@ class LearnerGate:
                 if session is None and done is not None:
                     return done
                 try:
-                    return self._run(desk, session)
-                finally:
-                    ledger.write_head(identity)
+                    result = self._run(desk, session)
+                except BaseException:
+                    with suppress(StorageError):  # to be told is what ended it, not this
+                        ledger.write_head(identity)
+                    raise
+                ledger.write_head(identity)
+                return result
 
     def _open_session(self, desk: Desk) -> Session | None:
         for recorded in desk.recorded().values():

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from assistlearn.bundle import BundleHeader, ExpectedHeader, open_bundle, piece_count
 from assistlearn.checkpoints import CheckpointStore
-from assistlearn.errors import PeerProtocolError
+from assistlearn.errors import DigestMismatchError, PeerProtocolError
 from assistlearn.ledger import EntryKind
 from parties.gate.books import Books, RoundBytes, offer_entry
 from parties.gate.inbound import IncomingPayload
@@ -88,6 +88,7 @@ class Receiver:
 
         Raises:
             DigestMismatchError, TensorError: the payload is not what was signed for or agreed.
+            StorageError: the disk is full or failing.
         """
         if self._arrival is None:
             return None
@@ -96,7 +97,16 @@ class Receiver:
             if not payload.complete:
                 return None
             digest = self._arrival.digest
-            payload.release_to(self._store.path(digest), digest=digest)
+            try:
+                payload.release_to(self._store.path(digest), digest=digest)
+            except DigestMismatchError:
+                if not payload.read_again:
+                    raise
+                # Perhaps our own disk changed it since: it comes again, whole, and then counts.
+                payload.discard()
+                self._arrival.payload = None
+                self.ask_again = True
+                return None
         message = self._arrival.message
         self.passed_on()
         return message

@@ -265,11 +265,12 @@ class Session:
         message = self._receiver.delivered()
         if message is not None:
             self._take(Received(message=message))
+        if message is not None or self._receiver.ask_again:
             self.status_due = True
 
     def _count(self, progress: bool) -> None:
         self._unacknowledged += progress
-        if self._receiver.ask_again or self._unacknowledged >= ACKNOWLEDGE_EVERY:
+        if self._unacknowledged >= ACKNOWLEDGE_EVERY:
             self.status_due = True
 
     def _refused(self, refusal: Refusal) -> None:

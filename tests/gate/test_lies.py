@@ -58,6 +58,25 @@ def answering(sides):
     return handshake, provider
 
 
+def weak(key):
+    """A sealing key with which everybody knows the secret of its X25519 half."""
+    return key[:-32] + bytes(32)
+
+
+def test_a_key_that_everybody_can_open_is_refused_before_anything_is_signed(answering, sides):
+    handshake, provider = answering
+    welcome = provider.welcome()
+    with pytest.raises(BundleError, match="or weak"):
+        handshake.answer(dataclasses.replace(welcome, sealing_key=weak(welcome.sealing_key)))
+
+    hello = handshake.hello()
+    weak_hello = dataclasses.replace(hello, sealing_key=weak(hello.sealing_key))
+    provider = ProviderHandshake(sides[PROVIDER], weak_hello, SessionSecrets.draw())
+    proposal = handshake.answer(dataclasses.replace(welcome, hello_nonce=hello.nonce))
+    with pytest.raises(BundleError, match="or weak"):
+        provider.accept(proposal)
+
+
 LEARNERS_OWN = {
     "hello": HELLO,
     "proposal": Proposal(note=b"x"),

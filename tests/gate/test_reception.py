@@ -3,6 +3,7 @@
 import pytest
 from house import House, small_spec
 
+from assistlearn.bundle import unpack
 from assistlearn.errors import LedgerError, LedgerSignatureError
 from parties.directory import PartyDirectory
 from parties.gate.guests import Guests
@@ -157,3 +158,20 @@ def test_cards_are_read_again_only_when_one_has_changed(provider, cards):
 
 def test_without_its_folder_nobody_is_on_file(tmp_path):
     assert Guests(tmp_path / "nowhere").cards() == {}
+
+
+def test_a_learner_fills_the_ledger_with_no_more_than_so_many_refusals(
+    cards, reception, monkeypatch
+):
+    monkeypatch.setattr("parties.gate.reception.MOST_REFUSALS", 3)
+    counter = reception.counter(cards["ada"])
+
+    for number in range(5):
+        counter.note_refusal(f"refusal {number}")
+
+    entries = list(counter.desk.ledger.entries())
+    assert [unpack(entry.body, max_bytes=4096)[2] for entry in entries] == [
+        "refusal 0",
+        "refusal 1",
+        "refusal 2",
+    ]

@@ -7,7 +7,13 @@ from house import House, small_spec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from assistlearn.errors import BundleError, PeerProtocolError, QuotaError, TensorError
+from assistlearn.errors import (
+    BundleError,
+    DigestMismatchError,
+    PeerProtocolError,
+    QuotaError,
+    TensorError,
+)
 from assistlearn.ledger import verify_ledger
 from parties.gate.receiver import Receiver
 from protocols.events import Started
@@ -201,7 +207,8 @@ def test_pieces_lost_with_the_power_are_sent_again(tmp_path):
     house.close()
 
 
-def test_pieces_damaged_on_our_disk_come_again_and_nobody_is_blamed(tmp_path):
+@pytest.mark.parametrize("damage", [b"\xff" * 8, b"?" * 8], ids=["not finite", "finite"])
+def test_pieces_damaged_on_our_disk_come_again_and_nobody_is_blamed(tmp_path, damage):
     house = House(tmp_path, spec=small_spec(numbers=4 << 18), rounds=1)
     in_transfer(house, pieces=3)
     provider = house.parties[Role.PROVIDER]
@@ -209,11 +216,26 @@ def test_pieces_damaged_on_our_disk_come_again_and_nobody_is_blamed(tmp_path):
     provider.session.suspend()
     with quarantined.open("r+b") as file:
         file.seek(1 << 20)
-        file.write(b"\xff" * 8)  # no finite value
+        file.write(damage)
 
     house.restart(Role.PROVIDER)
 
     assert len(house.run()) == 1
+    house.close()
+
+
+def test_a_payload_that_is_wrong_again_after_it_came_again_is_the_senders_fault(tmp_path):
+    house = House(tmp_path, spec=small_spec(numbers=4 << 18), rounds=1)
+    in_transfer(house, pieces=3)
+    for file in house.parties[Role.LEARNER].session.store.folder.glob("*.safetensors"):
+        with file.open("r+b") as opened:
+            opened.seek(3 << 20)
+            opened.write(b"?" * 8)
+
+    house.restart(Role.PROVIDER)
+
+    with pytest.raises(DigestMismatchError):
+        house.run()
     house.close()
 
 

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -17,7 +16,6 @@ from twoparties import LEARNER, PATIENCE_S, PROVIDER, ROOT, TERMS, TwoParties
 
 from assistlearn.bundle import pack, unpack
 from assistlearn.digests import digest, file_digest
-from parties.secrets import SessionSecrets
 from protocols.codec import MAX_FRAME_BYTES
 from protocols.messages import (
     Acceptance,
@@ -155,22 +153,6 @@ def test_a_message_of_endless_parts_cannot_fill_the_machine(house, mallory):
 
     assert peak < (768 + 300) * MIB
     assert ended(house, learner) == 41
-
-
-def test_a_sealing_key_that_everybody_can_open_is_refused(house, mallory):
-    honest = SessionSecrets.draw()
-    public = honest.sealing_key.public[:-32] + bytes(32)
-    weak = SimpleNamespace(
-        nonce=honest.nonce,
-        bundle_secret=honest.bundle_secret,
-        sealing_key=SimpleNamespace(public=public),
-    )
-    learner = house.start(LEARNER)
-
-    mallory.shake_hands(weak)
-
-    assert ended(house, learner) == 33
-    assert refusals(house)[-1][1:3] == ("own", "bundle")
 
 
 def test_a_frame_too_large_costs_the_connection_and_an_idle_peer_costs_nothing(house, mallory):
