@@ -106,7 +106,7 @@ class Card:
         letters = base64.b32encode(bytes.fromhex(self.fingerprint)).decode()[:20]
         return "-".join(letters[i : i + 4] for i in range(0, 20, 4))
 
-    @property
+    @cached_property
     def curve_public_key(self) -> bytes:
         """The transport's public key as ZeroMQ wants it: 40 characters."""
         return z85(self.curve)
