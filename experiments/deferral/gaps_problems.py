@@ -67,7 +67,7 @@ def realizable_problem(seed: int, experts: int) -> tuple[Floats, Floats]:
     generator = np.random.default_rng(derive_seed(seed, "realizable", str(experts)))
     features = generator.standard_normal((POINTS, 3))
     rule = generator.standard_normal((4, experts + 1))
-    costs = generator.choice([0.0, 0.3, 1.0], size=(POINTS, experts + 1))
+    costs = generator.choice(np.array([0.0, 0.3, 1.0]), size=(POINTS, experts + 1))
     asked = (features @ rule[:3] + rule[3]).argmax(axis=1)
     costs[np.arange(POINTS), asked] = 0
     return features, costs

@@ -188,7 +188,8 @@ def _with_network(
     answers: tuple[int, ...],
 ) -> Asked:
     told = seen.probabilities[rows].astype(np.float64)
-    own = [seen.features[rows], told, told.max(axis=1, keepdims=True)]
+    features = seen.features[rows].astype(np.float64)
+    own = [features, told, told.max(axis=1, keepdims=True)]
     names, given = zip(*experts, strict=True)
     generator = np.random.default_rng(derive_seed(seed, "halves"))
     return Asked(
