@@ -2,9 +2,6 @@
 
 import hashlib
 from pathlib import Path
-from typing import Final
-
-DIGEST_BYTES: Final = 32
 
 
 def digest(data: bytes | memoryview) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 
 from assistlearn.bundle import Card
 from assistlearn.digests import file_digest
-from assistlearn.errors import LedgerDigestError, LedgerError
+from assistlearn.errors import CardError, LedgerDigestError, LedgerError
 from assistlearn.ledger import AuditReport, Entry, Ledger, verify_ledger
-from parties.directory import PartyDirectory
+from parties.directory import CARD_SUFFIX, LEDGER_SUFFIX, PartyDirectory
 from parties.gate.opening import recorded_sessions
 from parties.gate.result import kept_result
 from parties.history import History, histories, lines
@@ -28,21 +28,21 @@ class LedgerView:
 
 
 def ledgers(directory: PartyDirectory) -> Iterator[tuple[Card, Path]]:
-    """Every peer that there is a ledger with.
+    """Every ledger, with the card of whom it is kept with: on file still, or not any more.
 
     Raises:
-        LedgerError: there is none at all.
+        LedgerError: there is none at all, one was deleted, or it is not known with whom it was
+            kept.
     """
-    found = [
-        (card, directory.ledger_path(card))
-        for card in directory.cards().values()
-        if directory.ledger_path(card).is_file()
-    ]
-    if not found:
+    folder = directory.ledgers
+    cards = (path.with_suffix(LEDGER_SUFFIX) for path in folder.glob(f"*{CARD_SUFFIX}"))
+    paths = sorted({*folder.glob(f"*{LEDGER_SUFFIX}"), *cards})
+    if not paths:
         raise LedgerError(
             f"{directory.root} has no ledger yet", hint="it begins with the first session"
         )
-    yield from found
+    for path in paths:
+        yield _kept_with(directory, path), path
 
 
 def view(directory: PartyDirectory, peer: Card, path: Path) -> LedgerView:
@@ -97,6 +97,23 @@ def summary(view_: LedgerView) -> list[dict[str, Any]]:
         }
         for history in view_.histories.values()
     ]
+
+
+def _kept_with(directory: PartyDirectory, ledger: Path) -> Card:
+    path = ledger.with_suffix(CARD_SUFFIX)
+    try:
+        card = Card.parse(path.read_text(encoding="ascii"))
+    except (OSError, UnicodeDecodeError, CardError) as error:
+        raise LedgerError(
+            f"cannot tell with whom {ledger} was kept: {error}",
+            hint=f"put the other party's card there as {path.name}",
+        ) from error
+    if directory.ledger_path(card) != ledger:
+        raise LedgerError(
+            f"{ledger} was not kept with {card.name} ({card.short}), whose card is beside it",
+            hint=f"put the card with which it was kept there as {path.name}",
+        )
+    return card
 
 
 def _check_files(directory: PartyDirectory, seen: LedgerView) -> int:

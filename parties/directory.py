@@ -4,7 +4,7 @@ DIR/
   config.toml             written by ``init``, edited by a person
   keys/                   0700; identity.key 0600
   peers/NAME.card         public cards of the other parties
-  ledger/NAME.sqlite      one append-only ledger a peer, with its signed head
+  ledger/NAME-KEYS.sqlite one append-only ledger a peer, its signed head and the peer's card
   agreements/ID.txt       what both signed
   rounds/ID/              what resuming a session needs: spool, snapshots, secrets
   models/assisted.safetensors, assisted.toml     the result and its card
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 from assistlearn.bundle import Card, Identity
 from assistlearn.checkpoints import ModelSpec
@@ -25,6 +26,9 @@ from assistlearn.errors import CardError, PartyDirectoryError, TensorError, Unkn
 from assistlearn.ledger import Ledger
 from parties.settings import PartySettings
 from parties.settings_file import load_settings
+
+CARD_SUFFIX: Final = ".card"
+LEDGER_SUFFIX: Final = ".sqlite"
 
 
 class PartyDirectory:
@@ -84,7 +88,7 @@ class PartyDirectory:
             CardError: a file is not a card, or has another party's name.
         """
         cards = {}
-        for path in sorted(self.peers.glob("*.card")):
+        for path in sorted(self.peers.glob(f"*{CARD_SUFFIX}")):
             try:
                 card = Card.parse(path.read_text(encoding="ascii"))
             except UnicodeDecodeError as error:
@@ -117,14 +121,23 @@ class PartyDirectory:
         return next(iter(cards.values()))
 
     def ledger_path(self, peer: Card) -> Path:
-        """The ledger shared with ``peer``."""
-        return self.ledgers / f"{peer.name}.sqlite"
+        """The ledger kept with ``peer``. Other keys under the same name make another ledger."""
+        return self.ledgers / f"{peer.name}-{peer.fingerprint[:16]}{LEDGER_SUFFIX}"
 
     def open_ledger(self, peer: Card) -> Ledger:
-        """The ledger shared with ``peer``, for writing."""
-        with disk_errors(f"create {self.ledgers}"):
+        """The ledger kept with ``peer``, for writing.
+
+        Raises:
+            LedgerError: it is damaged or in use.
+            StorageError: the disk is full, read-only or failing.
+        """
+        path = self.ledger_path(peer)
+        card = path.with_suffix(CARD_SUFFIX)
+        with disk_errors(f"write {self.ledgers}"):
             self.ledgers.mkdir(parents=True, exist_ok=True)
-        return Ledger.open(self.ledger_path(peer), now_ms=now_ms)
+            if not card.exists():  # an audit needs it long after it was taken off file
+                write_durably(card, f"{peer.line()}\n".encode(), mode=0o644)
+        return Ledger.open(path, now_ms=now_ms)
 
     def session_folder(self, session: str) -> Path:
         """Where a session keeps what it needs to resume."""

@@ -75,8 +75,7 @@ def add_peer(directory: PartyDirectory, card: Card) -> bool:
         raise CardError(
             f"another card of {card.name} is on file: {known.short}, this one is {card.short}",
             hint=f"ask {card.name} by voice which is right; to replace the old one, delete"
-            f" {directory.peers / (card.name + '.card')} first, and move the ledger kept with it"
-            f" ({directory.ledger_path(card)}) elsewhere",
+            f" {directory.peers / (card.name + '.card')} first. The ledger kept with it stays",
         )
     with disk_errors(f"write {directory.peers}"):
         directory.peers.mkdir(exist_ok=True)

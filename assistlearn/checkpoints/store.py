@@ -15,8 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from assistlearn.checkpoints.durable import disk_errors, move_durably
-from assistlearn.digests import file_digest
-from assistlearn.errors import DigestMismatchError, StorageError
+from assistlearn.errors import StorageError
 
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 QUARANTINE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -122,20 +121,6 @@ class CheckpointStore:
         if not QUARANTINE_NAME.fullmatch(name):
             raise StorageError(f"{name[:80]!r} is not a plain file name")
         return self._quarantine / name
-
-    def adopt(self, path: Path, digest: str) -> None:
-        """Move a complete file of this file system into the store.
-
-        Raises:
-            DigestMismatchError: the file's bytes have another digest. It stays where it is.
-            StorageError: the file is missing, or the disk is full, read-only or failing.
-        """
-        target = self.path(digest)
-        with disk_errors(f"move {path} into {self.folder}"):
-            found = file_digest(path)
-            if found != digest:
-                raise DigestMismatchError(what=path.name, signed=digest, found=found)
-            move_durably(path, target)
 
     def digests(self) -> frozenset[str]:
         """Digests of all files in the store."""

@@ -18,7 +18,7 @@ from assistlearn.errors import (
     LedgerError,
 )
 from assistlearn.interrupts import uninterrupted
-from assistlearn.ledger.entries import EMPTY_HEAD, Entry, EntryKind, Head, leaf_of
+from assistlearn.ledger.entries import Entry, EntryKind, Head, leaf_of
 from assistlearn.ledger.heads import head_path, write_head
 from assistlearn.ledger.merkle import MerkleTree
 from assistlearn.ledger.store import (
@@ -177,19 +177,6 @@ class Ledger:
         if session is None:
             return read_entries(self._connection, self.path)
         return read_entries(self._connection, self.path, "WHERE session = ?", (session,))
-
-    def root_at(self, size: int) -> str:
-        """The Merkle root when there were ``size`` entries.
-
-        Raises:
-            LedgerError: there were never so many.
-        """
-        if size == 0:
-            return EMPTY_HEAD.root
-        found = list(read_entries(self._connection, self.path, "WHERE i = ?", (size - 1,)))
-        if not found:
-            raise LedgerError(f"{self.path} never had {size} entries")
-        return found[0].root
 
     def head(self) -> Head:
         """Number of entries, and the root over them."""

@@ -34,7 +34,7 @@ def show(directory: Path, entries: bool, as_json: bool) -> None:
     for peer, path in ledgers(party):
         with output.waiting("reading"):
             seen = view(party, peer, path)
-        table = Table(title=f"with {peer.name}", title_justify="left")
+        table = Table(title=f"with {peer.name} ({peer.short})", title_justify="left")
         for column in ("#", "when (UTC)", "session", "what"):
             table.add_column(column, no_wrap=column != "what")
         for entry, words in seen.entries:

@@ -4,13 +4,11 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 from assistlearn.bundle import Card
 from assistlearn.errors import CardError
+from parties.directory import CARD_SUFFIX
 from parties.setup import read_card
-
-SUFFIX: Final = ".card"
 
 
 class Guests:
@@ -42,7 +40,7 @@ class Guests:
         """Each card's name, and what changes whenever its file does."""
         with suppress(OSError), os.scandir(self._folder) as entries:  # no folder, no cards
             for entry in entries:
-                if entry.name.endswith(SUFFIX):
+                if entry.name.endswith(CARD_SUFFIX):
                     with suppress(FileNotFoundError):  # deleted since the folder was listed
                         found = entry.stat()
                         yield entry.name, found.st_ino, found.st_ctime_ns, found.st_size

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from assistlearn.ledger import EntryKind, Ledger
-from parties.directory import PartyDirectory
+from parties.directory import LEDGER_SUFFIX, PartyDirectory
 from parties.secrets import SessionSecrets
 
 
@@ -28,7 +28,7 @@ def sweep(directory: PartyDirectory) -> tuple[str, ...]:
     folders = [path for path in sorted(directory.rounds.iterdir()) if path.is_dir()]
     if all(folder.name in kept for folder in folders):
         return ()
-    for path in sorted(directory.ledgers.glob("*.sqlite")):
+    for path in directory.ledgers.glob(f"*{LEDGER_SUFFIX}"):
         kept |= {directory.session_folder(session).name for session in _open_sessions(path)}
     gone = [folder for folder in folders if folder.name not in kept]
     for folder in gone:

@@ -7,12 +7,7 @@ from typing import Final
 
 from assistlearn.bundle import Card
 from assistlearn.checkpoints import ModelSpec
-from assistlearn.errors import (
-    AssistLearnError,
-    BundleError,
-    LedgerSignatureError,
-    UnknownPeerError,
-)
+from assistlearn.errors import AssistLearnError, UnknownPeerError
 from parties.directory import PartyDirectory
 from parties.gate.guests import Guests
 from parties.gate.handshake import OwnSide, ProviderHandshake, check_loss
@@ -99,7 +94,7 @@ class Reception:
         """The counter of the learner with this card.
 
         Raises:
-            LedgerError: its ledger is damaged, in use, or was kept with another card.
+            LedgerError: its ledger is damaged or in use.
             StorageError: the disk is full or failing.
         """
         key = card.curve_public_key.decode()
@@ -193,13 +188,6 @@ class Reception:
                 ledger=ledger,
                 role=Role.PROVIDER,
             )
-            try:
-                desk.recorded()
-            except BundleError as error:
-                raise LedgerSignatureError(
-                    f"{ledger.path} was kept with another card of {card.name}: {error}",
-                    hint="move it elsewhere, with its head, to audit it with the old card",
-                ) from error
             return Counter(desk=desk, resources=stack.pop_all())
 
 

@@ -4,6 +4,7 @@ Colours are those of Okabe and Ito, which colour-blind readers tell apart; line 
 distinction for those who print in grey.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,6 @@ from parties.simulate.results import Results
 DPI: Final = 150
 WIDE: Final = 10.0  # ratio of the largest loss to the smallest
 FEW: Final = 300.0  # below this ratio there is room for labels between powers of ten
-MAX_COLUMNS: Final = 4  # of the legend, in one line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,9 +181,10 @@ def _note(results: Results) -> str:
 
 def _finish(figure: Figure, axes: list[Axes], path: Path, *, note: str) -> None:
     handles, labels = axes[0].get_legend_handles_labels()
+    rows = math.ceil(len(labels) / (2 + len(axes)))  # so many names fit side by side
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9,
-        handlelength=3.2,
+        handles, labels, loc="outside lower center", ncols=math.ceil(len(labels) / rows),
+        frameon=False, fontsize=9, handlelength=3.2,
     )  # fmt: skip
     figure.suptitle(note, fontsize=9, color="#555555", x=0.01, ha="left")
     with disk_errors(f"write {path}"):

@@ -11,7 +11,7 @@ import pytest
 
 from assistlearn.checkpoints import CheckpointStore
 from assistlearn.digests import digest
-from assistlearn.errors import DigestMismatchError, StorageError
+from assistlearn.errors import StorageError
 
 ABSENT = "0" * 64
 
@@ -119,36 +119,6 @@ def test_store_cannot_be_made_below_a_file(tmp_path: Path) -> None:
 
     with pytest.raises(StorageError, match="cannot create"):
         CheckpointStore(tmp_path / "file" / "spool")
-
-
-def test_adopted_file_moves_in_under_its_digest(tmp_path: Path) -> None:
-    store = CheckpointStore(tmp_path)
-    arrived = store.quarantine("round-1.part")
-    arrived.write_bytes(b"from the peer")
-
-    store.adopt(arrived, digest(b"from the peer"))
-
-    assert store.path(digest(b"from the peer")).read_bytes() == b"from the peer"
-    assert not arrived.exists()
-
-
-def test_file_with_another_digest_is_not_adopted(tmp_path: Path) -> None:
-    store = CheckpointStore(tmp_path)
-    arrived = store.quarantine("round-1.part")
-    arrived.write_bytes(b"swapped")
-
-    with pytest.raises(DigestMismatchError):
-        store.adopt(arrived, digest(b"promised"))
-
-    assert arrived.exists()
-    assert files(store) == []
-
-
-def test_missing_file_is_not_adopted(tmp_path: Path) -> None:
-    store = CheckpointStore(tmp_path)
-
-    with pytest.raises(StorageError):
-        store.adopt(store.quarantine("absent"), ABSENT)
 
 
 @pytest.mark.parametrize("name", ["../escape", "", ".hidden", "a/b", "a\n", "x" * 200])

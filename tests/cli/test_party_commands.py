@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from house import House
+from twoparties import ledger_file
 
 from assistlearn.ledger import Ledger
 from parties.setup import make_party
@@ -101,7 +102,7 @@ def test_peer_add_refuses_another_key_under_a_known_name(two):
     assert refused.returncode == 31
     assert cards[Role.PROVIDER].short in refused.stderr
     assert impostor.short in refused.stderr
-    assert "provider.sqlite" in refused.stderr  # what was kept with the old card
+    assert "provider.card" in refused.stderr
 
 
 def test_a_file_among_the_cards_that_is_none_is_named(two):
@@ -177,20 +178,20 @@ def test_inspect_says_what_each_file_is_without_keys(ended):
     house, checkpoint = ended
     learner = house.parties[Role.LEARNER].root
     agreement = next((learner / "agreements").iterdir())
+    ledger = ledger_file(learner, "provider")
     expected = {
         checkpoint: "checkpoint",
         learner / "keys/card.txt": "public card",
         agreement: "agreement",
-        learner / "ledger/provider.sqlite": "ledger",
-        learner / "ledger/provider.sqlite.head": "signed ledger head",
+        ledger: "ledger",
+        ledger.with_suffix(".sqlite.head"): "signed ledger head",
+        ledger.with_suffix(".card"): "public card",
     }
 
     for path, kind in expected.items():
         facts = json.loads(typed("inspect", path, "--json").stdout)
         assert facts["kind"] == kind
-    bundle = json.loads(
-        typed("inspect", learner / "ledger/provider.sqlite", "--entry", 3, "--json").stdout
-    )
+    bundle = json.loads(typed("inspect", ledger, "--entry", 3, "--json").stdout)
     assert bundle["kind"] == "bundle, sent"
     assert bundle["round"] == 1
 
@@ -222,6 +223,37 @@ def test_audit_shows_what_left_and_verifies_in_numbered_steps(ended):
     )
 
 
+def test_audit_goes_on_after_the_others_card_was_taken_off_file(ended, tmp_path):
+    copy = tmp_path / "learner"
+    shutil.copytree(ended[0].parties[Role.LEARNER].root, copy)
+    (copy / "peers/provider.card").unlink()
+
+    assert "with provider (" in typed("audit", "show", copy).stdout
+    assert "6. the recorded events replay" in typed("audit", "verify", copy).stdout
+
+
+@pytest.mark.parametrize("what", ["no card", "another's card", "no ledger"])
+def test_audit_says_so_where_a_ledger_or_its_card_is_missing(ended, tmp_path, what):
+    house, _ = ended
+    copy = tmp_path / "learner"
+    shutil.copytree(house.parties[Role.LEARNER].root, copy)
+    ledger = ledger_file(copy, "provider")
+    card = ledger.with_suffix(".card")
+    match what:
+        case "no card":
+            card.unlink()
+        case "another's card":
+            shutil.copy(copy / "keys/card.txt", card)
+        case "no ledger":
+            ledger.unlink()
+
+    for command in ("show", "verify"):
+        found = typed("audit", command, copy)
+        assert found.returncode == 50
+        assert ledger.name in found.stderr
+        assert "hint:" in found.stderr
+
+
 @pytest.mark.parametrize(
     ("damage", "code"),
     [
@@ -235,14 +267,14 @@ def test_audit_exits_with_a_code_for_each_kind_of_damage(ended, tmp_path, damage
     house, _ = ended
     copy = tmp_path / "learner"
     shutil.copytree(house.parties[Role.LEARNER].root, copy)
-    ledger = copy / "ledger/provider.sqlite"
+    ledger = ledger_file(copy, "provider")
     match damage:
         case "a byte of the ledger":
             data = bytearray(ledger.read_bytes())
             data[len(data) // 2] ^= 1
             ledger.write_bytes(data)
         case "the head":
-            head = ledger.with_name("provider.sqlite.head")
+            head = ledger.with_suffix(".sqlite.head")
             head.write_text(head.read_text().replace("size ", "size 1"))
         case "the agreement's file":
             note = next((copy / "agreements").iterdir())

@@ -23,7 +23,6 @@ from assistlearn.errors import (
     StorageError,
 )
 from assistlearn.ledger import (
-    EMPTY_ROOT,
     Entry,
     EntryKind,
     Head,
@@ -80,10 +79,6 @@ def test_entry_knows_its_time_its_place_and_the_head_it_made(tmp_path: Path) -> 
 
         assert (first.index, first.at_ms, second.index, second.at_ms) == (0, 5, 1, 3)
         assert second.head == ledger.head()
-        assert ledger.root_at(0) == EMPTY_ROOT
-        assert ledger.root_at(1) == first.root
-        with pytest.raises(LedgerError, match="never had 3"):
-            ledger.root_at(3)
 
 
 def test_closed_ledger_is_one_file_for_its_owner_only(tmp_path: Path) -> None:

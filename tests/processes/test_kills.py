@@ -49,7 +49,7 @@ def keep_running(parties, processes):
 
 def entries(parties, role):
     peer = "radlab" if role is LEARNER else "clinic"
-    return len(ledger_rows(parties.home(role) / "ledger" / f"{peer}.sqlite"))
+    return len(ledger_rows(parties.home(role), peer))
 
 
 def play(parties, plan, rng, *, kill_worker):

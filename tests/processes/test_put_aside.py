@@ -126,7 +126,7 @@ def test_a_damaged_card_and_a_card_taken_away_disturb_nobody_else(trials):
     assert "zoe.card" in damaged["why"]
 
 
-@pytest.mark.parametrize(("what", "place"), [("ledger", "ada.sqlite"), ("quarantine", ".part")])
+@pytest.mark.parametrize(("what", "place"), [("ledger", "ledger/ada-"), ("quarantine", ".part")])
 def test_a_provider_that_cannot_write_says_so_and_serves_on(trials, what, place):
     code, error = trials.endings[what]
     told = trials.provider.named("suspended")[["ledger", "quarantine"].index(what)]

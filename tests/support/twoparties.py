@@ -258,7 +258,7 @@ class TwoParties:
         home = self.home(LEARNER) if role is LEARNER else self.home(PROVIDER)
         if role is LEARNER and peer is not None:
             home = self.root / peer
-        return ledger_rows(home / "ledger" / f"{own_peer}.sqlite")
+        return ledger_rows(home, own_peer)
 
     def verify(self, role, name=None):
         """Exit code and output of ``assistlearn audit verify``."""
@@ -281,8 +281,16 @@ class TwoParties:
             process.wait()
 
 
-def ledger_rows(path):
+def ledger_file(home, peer):
+    """The one ledger that is kept with a peer of this name, or a path of no file."""
+    found = list((home / "ledger").glob(f"{peer}-*.sqlite"))
+    assert len(found) <= 1
+    return found[0] if found else home / "ledger" / "none"
+
+
+def ledger_rows(home, peer):
     """All entries: kind, session, body. Nothing if there is no ledger yet."""
+    path = ledger_file(home, peer)
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
             return connection.execute("SELECT kind, session, body FROM entry ORDER BY i").fetchall()
