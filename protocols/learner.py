@@ -95,7 +95,8 @@ class LearnerMachine:
     @property
     def needed(self) -> frozenset[str]:
         """Digests of the checkpoints that later rounds, the peer or the result may refer to."""
-        needed = {self.best.digest} if self.results else set()
+        # The last round's too, though it may be worse than the best: its result is measured.
+        needed = {self.best.digest, self.results[-1].digest} if self.results else set()
         if self._outgoing is not None:
             answered = self._incoming is not None and self._incoming.messages
             needed |= self._outgoing.digests if not answered else set()

@@ -1,5 +1,6 @@
 """Two whole gates without sockets: crashes and losses at any instant change nothing."""
 
+import dataclasses
 import random
 
 import pytest
@@ -127,6 +128,17 @@ def test_a_frame_changed_on_the_way_is_refused_and_named_in_the_ledger(tmp_path)
     assert kinds[-2:] == ["refusal", "closed"]
     assert not list((provider.root / "rounds").glob("*/spool/*.safetensors"))
     house.close()
+
+
+def test_a_last_model_that_is_not_the_best_is_kept_to_be_measured(house):
+    house.run()
+    machine = house.parties[Role.LEARNER].session.machine
+
+    worse = dataclasses.replace(machine.results[-1], global_loss=1e9)  # as told with noise
+    machine.results[-1] = worse
+
+    assert machine.best.digest != worse.digest
+    assert machine.needed == {machine.best.digest, worse.digest}
 
 
 def test_values_that_are_not_finite_are_stopped_by_the_sender(house):
