@@ -11,8 +11,8 @@ from parties.gate.books import bundle_bytes, header_of, recorded_offer
 from parties.gate.opening import RecordedSession
 from protocols.events import Received, Sampled, Scored, Started
 from protocols.learner import LearnerMachine
+from protocols.machines import Machine, machine_of
 from protocols.messages import CheckpointMessage, Message, SessionClosed, TrajectoryClosed
-from protocols.provider import ProviderMachine
 from protocols.record import Closed, Joined, decode_record
 from protocols.roles import Role
 
@@ -26,7 +26,7 @@ class History:
     session: str
     role: Role
     recorded: RecordedSession
-    machine: LearnerMachine | ProviderMachine | None = None
+    machine: Machine | None = None
     said: list[Message] = field(default_factory=list)
     sent: int = 0
     received: int = 0
@@ -97,14 +97,7 @@ class History:
         record = decode_record(entry.body)
         match record:
             case Joined():
-                agreement = self.recorded.agreement
-                self.machine = (
-                    LearnerMachine(
-                        agreement, own_samples=record.samples, minimum_gain=record.minimum_gain
-                    )
-                    if self.role is Role.LEARNER
-                    else ProviderMachine(agreement, own_samples=record.samples)
-                )
+                self.machine = machine_of(self.role, self.recorded.agreement, record)
                 return f"joined with {record.samples} examples"
             case Closed():
                 return f"closed: {record.reason}"
@@ -144,8 +137,10 @@ def refusal_text(entry: Entry) -> str:
     match unpack(entry.body, max_bytes=1 << 16):
         case ["own", str() as code, str() as why]:
             return f"refused by us ({code}): {why}"
-        case ["peer", str() as code, *_]:
+        case ["peer", str() as code, "", "", ""]:
             return f"refused by the peer: {code}"
+        case ["peer", str() as code, str() as field, str() as theirs, str() as ours]:
+            return f"refused by the peer: {code}: {field} is {theirs} there, {ours} here"
         case _:
             raise LedgerHistoryError(f"entry {entry.index} is no refusal of ours")
 

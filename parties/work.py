@@ -24,7 +24,7 @@ def carry_out(work: Work, trainer: Trainer, criterion: Criterion) -> Sampled | S
         return sampled(sample)
 
     def hopeless(partial_total: float) -> bool:
-        return criterion.global_loss(partial_total, work.report) >= work.best
+        return criterion.cannot_win(work.report, best=work.best, own_partial=partial_total)
 
     return Scored(digest=work.digest, loss=trainer.score(work.digest, hopeless=hopeless))
 

@@ -28,7 +28,7 @@ class Sampled:
 
     step: int
     digest: str
-    """The checkpoint's digest; empty where its weights are not finite."""
+    """The checkpoint's digest; empty where a value of it may not cross (SPEC 6.2)."""
     loss: LocalLoss | None
     """Own loss of it; nothing where there is no checkpoint."""
     noise: float

@@ -34,7 +34,7 @@ class Carriage(StrEnum):
     HELD = "held"
     """The receiver has them: only the digest travels. Step 0 after the first hand-over."""
     WITHHELD = "withheld"
-    """Training diverged and the weights are not finite: no tensors, no candidate."""
+    """Training diverged, and a value is not one that may cross: no tensors, no candidate."""
 
 
 class CloseReason(StrEnum):
@@ -47,14 +47,13 @@ class CloseReason(StrEnum):
 
 
 class RefusalCode(StrEnum):
-    """Why a party ends the session. Details stay in its own ledger."""
+    """Why a party ends the session, or does not begin one (SPEC 6.6)."""
 
     TERMS = "terms"
     PROTOCOL = "protocol"
     BUNDLE = "bundle"
     TENSORS = "tensors"
     QUOTA = "quota"
-    BUDGET = "budget"
     UNKNOWN_SESSION = "unknown-session"
     BUSY = "busy"
     SUSPENDED = "suspended"
@@ -71,9 +70,11 @@ def _integer(low: int, high: int) -> Any:
 
 
 def _octets(low: int, high: int) -> Any:
+    size = f"{low}" if low == high else f"{low} to {high}"
+
     def check(value: Any) -> bytes:
         if not isinstance(value, bytes) or not low <= len(value) <= high:
-            raise ValueError(f"must be {low} to {high} bytes")
+            raise ValueError(f"must be {size} bytes")
         return value
 
     return dataclasses.field(metadata={"check": check})
@@ -103,7 +104,7 @@ def _report() -> Any:
             return value
         if isinstance(value, float) and math.isfinite(value) and value >= 0:
             return value
-        raise ValueError("must be nothing, an integer or a finite number, not below 0")
+        raise ValueError("must be nothing, an integer or a finite float, not below 0")
 
     return dataclasses.field(metadata={"check": check})
 
@@ -129,7 +130,7 @@ class CheckpointMessage:
     round: int = _integer(1, MAX_ROUND)
     step: int = _integer(0, MAX_STEP)
     carriage: Carriage = _one_of(Carriage)
-    digest: str = _text(re.compile(r"[0-9a-f]{64}|"))
+    digest: str = _text(re.compile(r"([0-9a-f]{64})?"))
     """SHA-256 of the checkpoint file; empty where the checkpoint is withheld."""
     loss: Report = _report()
 

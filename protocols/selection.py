@@ -111,10 +111,6 @@ class Criterion:
     def global_loss(self, own_total: float, report: Report) -> float:
         """Loss of a model over both parties' data, per example. Grows with ``own_total``.
 
-        Also true of a partial sum: the result for part of our data never exceeds the result
-        for all of it, since floating-point addition and division by a positive number keep
-        order. So scoring may stop once this reaches the best known (SPEC 4.3).
-
         Returns:
             ``(S_own + S_peer) / (n_own + n_peer)``, or the sum of both means where the parties
             weigh the same; infinity where the peer reported nothing.
@@ -126,6 +122,20 @@ class Criterion:
             return own_total / self.own_count + peer_mean
         peer_total = report if self._exact else report / LEVELS * self.clip * self.peer_count
         return (own_total + peer_total) / (self.own_count + self.peer_count)
+
+    def cannot_win(self, report: Report, *, best: float, own_partial: float = 0.0) -> bool:
+        """Whether part of our data is enough to see that a checkpoint is not chosen (SPEC 4.3).
+
+        Exact, as per-example losses are >= 0: the rest of our data can only add to the sum, and
+        floating-point addition and division by a positive number keep order. An equal one cannot
+        win either, as ties go to the earlier step.
+
+        Args:
+            report: what the peer says of it.
+            best: least global loss among the checkpoints before it.
+            own_partial: sum of our losses over as many examples as were looked at.
+        """
+        return self.global_loss(own_partial, report) >= best
 
     @property
     def _exact(self) -> bool:

@@ -234,15 +234,15 @@ class IncomingTrajectory:
     def _settle(self) -> None:
         """Give a global loss to every next checkpoint that needs no look at our data.
 
-        A checkpoint without a report is no candidate; one whose reported loss alone reaches
-        the best cannot win, as our own loss adds to it.
+        That is one that we have scored before, and one whose report alone says that it cannot
+        win: a checkpoint without a report is no candidate.
         """
         while len(self._global_losses) < len(self._messages):
             message = self._messages[len(self._global_losses)]
             own_loss = self._known.get(message.digest)
             if own_loss is not None:
                 total = own_loss.total
-            elif self._criterion.global_loss(0.0, message.loss) >= self._best:
+            elif self._criterion.cannot_win(message.loss, best=self._best):
                 total = math.inf
             else:
                 return

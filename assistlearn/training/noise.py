@@ -4,6 +4,8 @@ import hmac
 import math
 from typing import Final
 
+from assistlearn.errors import LocalProtocolError
+
 MIN_SEED_BYTES: Final = 16  # below that a peer could try all seeds and take the noise off
 
 
@@ -17,9 +19,15 @@ def standard_normal(secret: bytes, *, round_: int, step: int) -> float:
         secret: at least 16 bytes that never leave this party.
         round_: assistance round.
         step: step within the round.
+
+    Raises:
+        LocalProtocolError: the secret is too short to keep the draws secret.
     """
     if len(secret) < MIN_SEED_BYTES:
-        raise ValueError(f"the noise seed has {len(secret)} bytes, needs {MIN_SEED_BYTES}")
+        raise LocalProtocolError(
+            f"the noise seed has {len(secret)} bytes, needs at least {MIN_SEED_BYTES}",
+            hint=f"draw one with secrets.token_bytes({MIN_SEED_BYTES}), once a session",
+        )
     bits = hmac.digest(secret, f"loss noise {round_} {step}".encode(), "sha256")
     uniform = (int.from_bytes(bits[:8]) + 1) / 2**64  # in (0, 1], so that its logarithm exists
     turn = int.from_bytes(bits[8:16]) / 2**64

@@ -130,6 +130,34 @@ def test_a_partial_sum_never_gives_more_than_the_whole(examples, report, weighti
     assert partial_losses == sorted(partial_losses)
 
 
+@given(
+    st.lists(st.floats(0, 1e6), min_size=10, max_size=10),
+    st.tuples(st.just(LossPrecision.EXACT), st.none() | st.floats(0, 1e8))
+    | st.tuples(st.just(LossPrecision.COARSE), st.none() | st.integers(0, 255)),
+    st.integers(0, 10) | st.floats(0, 1e6) | st.just(math.inf),
+    st.sampled_from(Weighting),
+)
+def test_what_is_given_up_early_would_have_lost_and_what_is_not_given_up_wins(
+    examples, told, rival, weighting
+):
+    precision, report = told
+    counts = {} if weighting is Weighting.SAMPLES else {"learner_samples": 0, "provider_samples": 0}
+    terms = agreement(weighting=weighting, loss_precision=precision, **counts)
+    criterion = Criterion.of(terms, Role.LEARNER, own_samples=10)
+    partials = [0.0]
+    for example in examples:
+        partials.append(partials[-1] + example)
+    # a rival that is as good as part of this one, or as the whole, makes ties
+    best = criterion.global_loss(partials[rival], report) if isinstance(rival, int) else rival
+
+    given_up = [criterion.cannot_win(report, best=best, own_partial=each) for each in partials]
+
+    loses = select_checkpoint((best, criterion.global_loss(partials[-1], report))) == 0
+    assert given_up == sorted(given_up)
+    assert given_up[-1] == loses
+    assert given_up[0] == criterion.cannot_win(report, best=best)
+
+
 @given(st.floats(0, 50), st.integers(1, 1000))
 def test_a_coarse_report_is_within_half_a_level_of_the_clipped_mean(mean, count):
     terms = agreement(loss_precision=LossPrecision.COARSE, learner_samples=count)

@@ -4,7 +4,7 @@ import statistics
 import pytest
 import torch
 
-from assistlearn.errors import DeviceError
+from assistlearn.errors import DeviceError, LocalProtocolError
 from assistlearn.training import autocast, choose_device, set_threads, use_deterministic
 from assistlearn.training.noise import standard_normal
 
@@ -80,5 +80,5 @@ def test_noise_is_standard_normal_and_repeats_for_its_arguments() -> None:
 
 
 def test_short_noise_seed_is_refused() -> None:
-    with pytest.raises(ValueError, match="15 bytes"):
+    with pytest.raises(LocalProtocolError, match="15 bytes"):
         standard_normal(bytes(15), round_=1, step=0)
