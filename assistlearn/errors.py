@@ -82,6 +82,7 @@ class AgreementMismatchError(ProtocolError):
 
     def __init__(self, *, field: str, own: str, peer: str) -> None:
         hints = {
+            "version": "install the same version of assistlearn on both sides",
             "model": (
                 "compare what `assistlearn doctor DIR` says of the task on both sides: the same"
                 " architecture, inputs and classes give the same model; name all classes in"
@@ -148,7 +149,7 @@ class BundleError(AssistLearnError):
 
 
 class TensorError(AssistLearnError):
-    """Tensors differ from the agreed model specification, or hold values that are not finite."""
+    """Tensors differ from the agreed model specification, or hold values out of bounds."""
 
     exit_code = 34
 
@@ -161,8 +162,8 @@ class DigestMismatchError(BundleError):
     def __init__(self, *, what: str, signed: str, found: str) -> None:
         super().__init__(
             f"{what} hashes to {found[:16]}, but {signed[:16]} was signed",
-            hint="run the same command again; if it happens twice, compare fingerprints with the"
-            " other party over the telephone",
+            hint="ask the other party whether its disk or its program altered the data; this"
+            " session is over",
         )
         self.signed = signed
         self.found = found

@@ -25,6 +25,7 @@ from assistlearn.errors import (
 )
 from parties.directory import PartyDirectory
 from parties.gate.handshake import check_loss, check_quota
+from parties.gate.link import address_family
 from parties.gate.worker import WorkerProcess
 from parties.output import format_bytes
 from protocols.agreement import Terms
@@ -89,11 +90,12 @@ def _cryptography() -> str:
 
 def _settings(directory: PartyDirectory) -> str:
     settings = directory.settings
-    return f"{settings.role} {settings.name}, task {settings.terms.task}"
+    return f"{settings.role}, task {settings.terms.task}"
 
 
 def _keys(directory: PartyDirectory) -> str:
-    return f"our fingerprint is {directory.identity.card.short}"
+    card = directory.identity.card
+    return f"we are {card.name}, our fingerprint is {card.short}"
 
 
 def _peers(directory: PartyDirectory) -> str:
@@ -136,26 +138,37 @@ def _task(directory: PartyDirectory) -> Iterator[Check]:
     agreeable = _check("terms", lambda: _terms(terms, described.schema, steps, spec))
     yield agreeable
     yield _check("disk", lambda: _disk(directory, len(terms.grid(steps)) * spec.file_bytes))
-    batch = directory.settings.task.settings.get("batch_size")
-    if isinstance(batch, int) and not agreeable.exit_code:
-        examples = min(batch, described.samples)
+    if not agreeable.exit_code:
+        batch = directory.settings.task.settings.get("batch_size")
+        examples = min(batch, described.samples) if isinstance(batch, int) else None
         yield from privacy(terms, Role(directory.settings.role), examples=examples)
 
 
-def privacy(terms: Terms, role: Role, *, examples: int) -> Iterator[Check]:
+def privacy(terms: Terms, role: Role, *, examples: int | None) -> Iterator[Check]:
     """How many examples lie between the two nearest checkpoints of a round, if any two are sent.
 
     Args:
         terms: of the session.
         role: whose checkpoints.
-        examples: seen in one update.
+        examples: seen in one update; None where the settings do not say.
     """
     steps = terms.learner_steps if role is Role.LEARNER else terms.provider_steps
     # Without total updates of our own, what is known is the period, but not where a round ends.
     grid = terms.grid(steps) if steps else (0, terms.sampling_period)
-    gaps = [examples * (after - before) for before, after in pairwise(grid)]
-    if not gaps:
+    updates = [after - before for before, after in pairwise(grid)]
+    if not updates:
         return
+    if examples is None:
+        yield Check(
+            name="privacy",
+            state="warning",
+            detail="unknown: [task.settings] has no batch_size to say how many examples an update"
+            f" sees; updates between two checkpoints: {min(updates):,}",
+            hint="set batch_size there, or, where the task takes none, count for yourself: between"
+            f" two checkpoints at least {ADVISED_EXAMPLES:,} examples are advised",
+        )
+        return
+    gaps = [examples * each for each in updates]
     fewest = min(gaps)
     only_last = len(gaps) > 1 and fewest < min(gaps[:-1])
     between = "the last two checkpoints of a round" if only_last else "two checkpoints"
@@ -211,7 +224,7 @@ def _link(directory: PartyDirectory) -> str:
     if link.listen is not None:
         host, port = _host_and_port(link.listen)
         try:
-            with socket.socket() as probe:
+            with socket.socket(address_family(link.listen)) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(("" if host == "*" else host, port))
         except OSError as error:
@@ -221,10 +234,10 @@ def _link(directory: PartyDirectory) -> str:
             ) from error
         return f"{link.listen} is free"
     assert link.provider is not None
-    host, port = _host_and_port(link.provider)
     try:
-        with socket.create_connection((host, port), REACH_S):
-            pass
+        with socket.socket(address_family(link.provider)) as probe:
+            probe.settimeout(REACH_S)
+            probe.connect(_host_and_port(link.provider))
     except OSError as error:
         raise TransportError(
             f"cannot reach {link.provider}: {error.strerror or error}",

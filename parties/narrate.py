@@ -12,6 +12,7 @@ LEARNER: Final[Mapping[str, str]] = {
     "connected": "connected to {peer}",
     "agreed": "both signed; rounds: up to {rounds}, session {session:.16}",
     "resumed": "going on with session {session:.16} in round {round}",
+    "lost": "session {session:.16} is given up: {folder} is gone, or its keys are",
     "quiet": "  nothing heard from {peer} for {seconds:.0f} s; waiting up to {deadline_s:g} s",
     "started": "the initial model's own loss is {loss:.4f}",
     "sampled": "  round {round}: sampled at step {step}, own loss {loss_or_word}",
@@ -30,7 +31,7 @@ PROVIDER: Final[Mapping[str, str]] = {
     "finished": "{learner}: done, rounds made: {rounds}",
     "silent": "{learner}: silent for {seconds:g} s; its session waits on disk until it is back",
     "suspended": "{learner}: stopped for now, its session waits on disk: {why}{remedy}",
-    "damaged": "a card on file is damaged, its owner is kept out: {why}",
+    "damaged": "damaged, so its owner is kept out: {why}",
     "refused": "{learner}: refused: {why}",
 }
 

@@ -124,7 +124,7 @@ class PieceOpener:
             view[:] = bytes(len(out))
             raise BundleError(
                 f"piece {index} of {self._count} was altered or belongs elsewhere",
-                hint="run the same command again: pieces that are whole are kept",
+                hint="ask the other party what alters its data; this session is over",
             ) from error
         end = written + len(last)
         view[written:end] = last

@@ -245,6 +245,7 @@ class Trainer:
         if digest not in self._store:
             raise StorageError(
                 f"checkpoint {digest[:16]} is not in the store",
-                hint="restore the party's directory from a copy, or start a new session",
+                hint="restore the party's directory from a copy, or delete"
+                f" {self._store.folder.parent} to give the session up",
             )
         load_checkpoint(model, self._spec, self._store.path(digest))

@@ -19,7 +19,7 @@ from assistlearn.ledger import EntryKind, Ledger
 from parties.secrets import SessionSecrets
 from protocols.agreement import Agreement
 from protocols.codec import PIECE_HEAD
-from protocols.messages import Offer
+from protocols.messages import Offer, Refusal
 
 MAX_ENTRY_BYTES = 2 << 20
 
@@ -84,11 +84,16 @@ class RoundBytes:
 
 def bundle_bytes(header: BundleHeader, offer: Offer) -> int:
     """Bytes of a whole bundle as it travels, without the transport's own."""
-    pieces = (
-        PIECE_HEAD.size + sealed_piece_bytes(piece_bytes(header.payload, index))
-        for index in range(piece_count(header.payload))
+    envelope = len(offer.note) + len(offer.sealed_key) + len(offer.sealed_body)
+    return envelope + payload_wire_bytes(header.payload)
+
+
+def payload_wire_bytes(size: int) -> int:
+    """Bytes of a payload of ``size`` plaintext bytes as it travels: sealed pieces, with heads."""
+    return sum(
+        PIECE_HEAD.size + sealed_piece_bytes(piece_bytes(size, index))
+        for index in range(piece_count(size))
     )
-    return len(offer.note) + len(offer.sealed_key) + len(offer.sealed_body) + sum(pieces)
 
 
 def header_of(note: bytes) -> BundleHeader:
@@ -100,6 +105,11 @@ def header_of(note: bytes) -> BundleHeader:
 def offer_entry(offer: Offer) -> bytes:
     """The body of a ledger entry of kind ``sent`` or ``received``."""
     return pack((offer.note, offer.sealed_key, offer.sealed_body))
+
+
+def refusal_entry(refusal: Refusal) -> bytes:
+    """The body of a ledger entry of kind ``refusal``, for one of the peer's."""
+    return pack(["peer", refusal.code.value, refusal.field, refusal.own, refusal.peer])
 
 
 def recorded_offer(body: bytes, *, session: str) -> Offer:

@@ -164,6 +164,8 @@ class LearnerHandshake:
         self._secrets = secrets
         self._welcome: Welcome | None = None
         self._agreement: Agreement | None = None
+        self.refused: Refusal | None = None
+        """The provider's own word for why there is no agreement."""
 
     def hello(self) -> Hello:
         """What to send first, and again whenever the connection was made anew."""
@@ -200,6 +202,7 @@ class LearnerHandshake:
                     peer_sealing_key=self._welcome.sealing_key,
                 )
             case Refusal():
+                self.refused = frame
                 raise _refusal_error(frame)
             case Welcome() | Acceptance():
                 return None

@@ -64,7 +64,7 @@ class IncomingPayload:
         Raises:
             BundleError: the piece was altered or belongs elsewhere; nothing is kept of it.
             PeerProtocolError: it is not the next one.
-            TensorError: it holds other than the agreed tensors, or values that are not finite.
+            TensorError: it holds other than the agreed tensors, or values out of bounds.
             StorageError: the disk is full, read-only or failing.
         """
         if index != self.pieces or self.complete:

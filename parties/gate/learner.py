@@ -114,11 +114,15 @@ class LearnerGate:
     def _open_session(self, desk: Desk) -> Session | None:
         for recorded in desk.recorded().values():
             if recorded.closed is None:
-                self._find_secrets(recorded.agreement.session, recorded.agreement.learner_nonce)
+                agreement = recorded.agreement
+                self._find_secrets(agreement.session, agreement.learner_nonce)
                 session = desk.resume(recorded)
-                if session is not None and not session.closed:
+                if session is not None:
                     self._report("resumed", {"session": session.id, **session.outline})
                     return session
+                desk.give_up(agreement.session, "given up: what it needed to go on is gone")
+                folder = self._directory.session_folder(agreement.session)
+                self._report("lost", {"session": agreement.session, "folder": str(folder)})
         return None
 
     def _find_secrets(self, session: str, nonce: str) -> None:
@@ -161,7 +165,7 @@ class LearnerGate:
         try:
             agreed = self._shake_hands(desk.peer, link, handshake)
         except (ProtocolError, BundleError, FrameError) as error:
-            desk.note_refusal(str(error))
+            desk.note_refusal(handshake.refused or str(error))
             raise
         session = desk.enter(
             agreed,
@@ -186,7 +190,7 @@ class LearnerGate:
                 self._report("connected", {"peer": peer.name})
             if outgoing is not None and link.send(outgoing):
                 outgoing = None
-            for frame, _ in link.frames():
+            for frame in link.frames():
                 pulse.heard = time.monotonic()
                 answer = handshake.answer(frame)
                 if isinstance(answer, Agreed):
@@ -198,15 +202,6 @@ class LearnerGate:
             zmq.select([link.socket, link.monitor], [], [], POLL_MS / 1000)
 
     def _serve(self, peer: Card, session: Session, duty: Duty, link: LearnerLink) -> SessionResult:
-        try:
-            return self._serve_on(peer, session, duty, link)
-        except PEER_FAULTS as error:
-            link.send(encode_frame(session.refuse(error)))
-            raise
-
-    def _serve_on(
-        self, peer: Card, session: Session, duty: Duty, link: LearnerLink
-    ) -> SessionResult:
         result: SessionResult | None = None
         pulse = self._pulse()
         heartbeat = Heartbeat(pulse.deadline_s)
@@ -214,10 +209,8 @@ class LearnerGate:
             if link.restored():
                 session.link_restored()
                 self._report("connected", {"peer": peer.name})
-            for frame, size in link.frames():
+            if self._heard(session, link):
                 pulse.heard = time.monotonic()
-                session.traffic.received += size
-                session.receive(frame)
             duty.attend()
             heartbeat.beat(session)
             waiting = send_burst(session, link.send)
@@ -233,6 +226,18 @@ class LearnerGate:
                 self._report("quiet", fields)
             pulse.check(f"nothing came from {peer.name}")
             self._wait(duty, link, waiting=waiting)
+
+    def _heard(self, session: Session, link: LearnerLink) -> bool:
+        """Take in what has arrived, if anything. Only what goes wrong in here is the provider's."""
+        heard = False
+        try:
+            for frame in link.frames():
+                heard = True
+                session.receive(frame)
+        except PEER_FAULTS as error:
+            link.send(encode_frame(session.refuse(error)))
+            raise
+        return heard
 
     def _wait(self, duty: Duty, link: LearnerLink, *, waiting: bool) -> None:
         poller = zmq.Poller()

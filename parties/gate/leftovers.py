@@ -8,6 +8,16 @@ from parties.directory import LEDGER_SUFFIX, PartyDirectory
 from parties.secrets import SessionSecrets
 
 
+def clear(folder: Path) -> None:
+    """Delete a session's secrets, then all else in its folder.
+
+    Raises:
+        StorageError: the secrets cannot be deleted.
+    """
+    SessionSecrets.destroy(folder)
+    shutil.rmtree(folder, ignore_errors=True)  # the secrets are gone; the rest is tidiness
+
+
 def sweep(directory: PartyDirectory) -> tuple[str, ...]:
     """Delete the secrets, then the folder, of every session that is not open in a ledger.
 
@@ -32,8 +42,7 @@ def sweep(directory: PartyDirectory) -> tuple[str, ...]:
         kept |= {directory.session_folder(session).name for session in _open_sessions(path)}
     gone = [folder for folder in folders if folder.name not in kept]
     for folder in gone:
-        SessionSecrets.destroy(folder)
-        shutil.rmtree(folder, ignore_errors=True)  # the secrets are gone; the rest is tidiness
+        clear(folder)
     return tuple(folder.name for folder in gone)
 
 

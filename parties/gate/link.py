@@ -6,10 +6,12 @@ Every frame is one message part; options bound its size, the queues and the hand
 """
 
 import ctypes
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
 import zmq
 import zmq.auth
@@ -50,7 +52,7 @@ class LearnerLink:
         _keep_memory()
         self._context = zmq.Context()
         self.socket = self._context.socket(zmq.DEALER)
-        _limit(self.socket)
+        _limit(self.socket, address)
         self.socket.setsockopt(zmq.IMMEDIATE, 1)  # queue nothing for a peer that is not there
         self.socket.setsockopt(zmq.RECONNECT_IVL, 100)
         self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2_000)
@@ -78,8 +80,8 @@ class LearnerLink:
             return False
         return True
 
-    def frames(self) -> Iterator[tuple[Frame, int]]:
-        """Frames that have arrived, with their sizes in bytes; a few, as others wait for a turn.
+    def frames(self) -> Iterator[Frame]:
+        """Frames that have arrived; a few, as others wait for a turn.
 
         Raises:
             FrameError, PeerProtocolError: the peer sent something that is no frame.
@@ -91,7 +93,7 @@ class LearnerLink:
                 return
             if message.more:
                 raise FrameError("the provider sent a message of several parts")
-            yield decode_frame(message.buffer), len(message)
+            yield decode_frame(message.buffer)
 
     def restored(self) -> bool:
         """Whether the connection was made, or made again, since the last look.
@@ -150,7 +152,7 @@ class ProviderPort:
         self._doorman.start()
         self._doorman.configure_curve_callback(DOMAIN, credentials_provider=_Guests(admits))
         self.socket = self._context.socket(zmq.ROUTER)
-        _limit(self.socket)
+        _limit(self.socket, address)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self.socket.setsockopt(zmq.BACKLOG, 16)
         self.socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN.encode())
@@ -214,15 +216,34 @@ class _Guests:
         return self._admits(key.decode())
 
 
-def _limit(socket: "zmq.Socket[bytes]") -> None:
-    socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES + CURVE_BYTES)
-    socket.setsockopt(zmq.SNDHWM, QUEUE)
-    socket.setsockopt(zmq.RCVHWM, QUEUE)
-    socket.setsockopt(zmq.LINGER, 0)
-    socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
-    socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS)
-    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+def address_family(address: str) -> socket.AddressFamily:
+    """IPv4 or IPv6: by which ``tcp://HOST:PORT`` is reached; ``*`` by both, where there are both.
+
+    A name that has an IPv4 address is reached by that: of a name's addresses ZeroMQ tries one, and
+    IPv6 is often announced where no way leads.
+    """
+    host = urlsplit(address).netloc.rpartition(":")[0]
+    if host.startswith("["):
+        return socket.AF_INET6
+    if host == "*":
+        return socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+    try:
+        socket.getaddrinfo(host, None, socket.AF_INET)
+    except (socket.gaierror, UnicodeError):  # the latter of a name that none can be
+        return socket.AF_INET6
+    return socket.AF_INET
+
+
+def _limit(end: "zmq.Socket[bytes]", address: str) -> None:
+    end.setsockopt(zmq.IPV6, int(address_family(address) is socket.AF_INET6))
+    end.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES + CURVE_BYTES)
+    end.setsockopt(zmq.SNDHWM, QUEUE)
+    end.setsockopt(zmq.RCVHWM, QUEUE)
+    end.setsockopt(zmq.LINGER, 0)
+    end.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+    end.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+    end.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS)
+    end.setsockopt(zmq.TCP_KEEPALIVE, 1)
 
 
 def _require_curve() -> None:

@@ -5,13 +5,16 @@ from dataclasses import dataclass, field, replace
 from assistlearn.bundle import Card, Identity, open_cosigned, pack
 from assistlearn.checkpoints import ModelSpec
 from assistlearn.checkpoints.durable import disk_errors
+from assistlearn.interrupts import uninterrupted
 from assistlearn.ledger import EntryKind, Ledger
 from parties.directory import PartyDirectory, write_durably
-from parties.gate.books import Books
+from parties.gate.books import Books, refusal_entry
 from parties.gate.handshake import Agreed
+from parties.gate.leftovers import clear
 from parties.gate.session import Session
 from parties.secrets import SessionSecrets
 from protocols.agreement import Agreement
+from protocols.messages import Refusal
 from protocols.record import Closed, Joined, decode_record, encode_record
 from protocols.roles import Role
 
@@ -132,10 +135,24 @@ class Desk:
             folder=folder,
         )
 
-    def note_refusal(self, why: str) -> None:
-        """Put a refusal outside of any session on record, ours or the peer's."""
-        words = why.encode("ascii", "replace").decode()[:2000]
-        self.ledger.append(EntryKind.REFUSAL, "", pack(["own", "no session", words]))
+    def give_up(self, session: str, reason: str) -> None:
+        """End an open session that is not in memory: on record, then its folder is cleared.
+
+        Raises:
+            StorageError: the disk is full or failing.
+        """
+        with uninterrupted():
+            self.ledger.append(EntryKind.CLOSED, session, encode_record(Closed(reason=reason)))
+            clear(self.directory.session_folder(session))
+
+    def note_refusal(self, why: str | Refusal) -> None:
+        """Put a refusal outside of any session on record: ours in words, or the peer's."""
+        if isinstance(why, Refusal):
+            body = refusal_entry(why)
+        else:
+            words = why.encode("ascii", "replace").decode()[:2000]
+            body = pack(["own", "no session", words])
+        self.ledger.append(EntryKind.REFUSAL, "", body)
 
     def find(self, session: str) -> RecordedSession | None:
         """The session of this identifier; nothing if there never was one with this peer."""

@@ -42,5 +42,5 @@ def send_burst(session: Session, send: Callable[[memoryview], bool]) -> bool:
             return False
         if not send(frame):
             return True
-        session.frame_sent(len(frame))
+        session.frame_sent()
     return False

@@ -12,6 +12,7 @@ import zmq
 from assistlearn.errors import (
     AssistLearnError,
     FrameError,
+    LedgerError,
     PartyDirectoryError,
     ProtocolError,
     RefusedByPeerError,
@@ -42,6 +43,7 @@ from protocols.provider import ProviderMachine
 from protocols.roles import Role
 
 MESSAGES_AT_ONCE: Final = 8  # taken in before sessions get their turn and tell how far they are
+GIVEN_UP: Final = "given up by the learner"
 ROUTES_KEPT: Final = 64  # of learners told to come again: more is under way from few at once
 
 
@@ -86,7 +88,10 @@ class ProviderGate:
         with directory.locked(), ExitStack() as stack:
             identity = directory.identity
             directory.cards()  # complain about a damaged card before anyone calls
-            sweep(directory)
+            try:
+                sweep(directory)
+            except LedgerError as error:  # keeps out its own learner alone, when that one comes
+                self._report("damaged", {"why": str(error)})
             self._report("loading", {"task": self._settings.terms.task})
             self._spare = WorkerProcess(directory.root)
             stack.callback(self._stop)
@@ -117,12 +122,9 @@ class ProviderGate:
             if visit.session.id not in self._visits:
                 continue  # put aside meanwhile, with another session of its learner
             with self._own_faults(visit.counter):
-                try:
-                    visit.duty.attend()
-                    waiting |= self._speak(visit)
-                    self._look_after(visit)
-                except PEER_FAULTS as error:
-                    self._refuse(visit, error)
+                visit.duty.attend()
+                waiting |= self._speak(visit)
+                self._look_after(visit)
         self._wait(waiting=waiting)
 
     # What is said
@@ -144,9 +146,9 @@ class ProviderGate:
             if isinstance(frame, AssistLearnError):
                 self._blame(counter, frame)
             else:
-                self._take(counter, route, frame, len(parts[0]))
+                self._take(counter, route, frame)
 
-    def _take(self, counter: Counter, route: bytes, frame: Frame, size: int) -> None:
+    def _take(self, counter: Counter, route: bytes, frame: Frame) -> None:
         match frame:
             case Hello():
                 greeting = self._reception.greet(counter, frame, full=self._full_for(counter))
@@ -154,7 +156,7 @@ class ProviderGate:
             case Proposal():
                 self._agree(counter, route, frame)
             case Offer() | Piece() | Status() | Refusal():
-                self._serve(counter, route, frame, size)
+                self._serve(counter, route, frame)
             case _:
                 self._blame(counter, FrameError(f"a learner sent {type(frame).__name__}"))
 
@@ -167,9 +169,12 @@ class ProviderGate:
         full = self._full_for(counter)
         answer, session = self._reception.accept(counter, proposal, full=full)
         if session is not None:
+            # The same learner agrees anew: what it left behind is over.
             for visit in [v for v in self._visits.values() if v.counter is counter]:
-                # The same learner agrees anew: what it left behind is over.
-                self._leave(visit, "given up by the learner")
+                self._leave(visit, GIVEN_UP)
+            for known in counter.desk.recorded().values():
+                if known.closed is None and known.agreement.session != session.id:
+                    counter.desk.give_up(known.agreement.session, GIVEN_UP)
             self._report(
                 "agreed",
                 {"session": session.id, "learner": counter.name, **session.outline},
@@ -179,7 +184,7 @@ class ProviderGate:
             self._answer(counter, route, answer)
 
     def _serve(
-        self, counter: Counter, route: bytes, frame: Offer | Piece | Status | Refusal, size: int
+        self, counter: Counter, route: bytes, frame: Offer | Piece | Status | Refusal
     ) -> None:
         session_id = frame.session.hex()
         visit = self._visits.get(session_id)
@@ -194,7 +199,6 @@ class ProviderGate:
             visit.past_routes.add(visit.route)
             visit.route = route
             visit.session.link_restored()
-        visit.session.traffic.received += size
         try:
             visit.session.receive(frame)
         except PEER_FAULTS as error:

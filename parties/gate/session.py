@@ -4,8 +4,6 @@ Everything is recorded before it is acted on, and the state is what the records 
 process may end at any instant; :meth:`Session.resume` gives the same session back.
 """
 
-import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
@@ -22,15 +20,14 @@ from assistlearn.errors import (
 )
 from assistlearn.interrupts import uninterrupted
 from assistlearn.ledger import Entry, EntryKind
-from parties.gate.books import Books, recorded_offer
+from parties.gate.books import Books, recorded_offer, refusal_entry
+from parties.gate.leftovers import clear
 from parties.gate.receiver import Receiver
 from parties.gate.sender import Sender
-from parties.secrets import SessionSecrets
 from protocols.codec import encode_frame
 from protocols.events import Event, Received, Work
-from protocols.learner import LearnerMachine
+from protocols.machines import machine_of
 from protocols.messages import Frame, Offer, Piece, Refusal, RefusalCode, Status
-from protocols.provider import ProviderMachine
 from protocols.record import Closed, Joined, decode_record, encode_record
 from protocols.roles import Role
 
@@ -41,14 +38,6 @@ CODES: Final[tuple[tuple[type[AssistLearnError], RefusalCode], ...]] = (
     (TensorError, RefusalCode.TENSORS),
     (BundleError, RefusalCode.BUNDLE),
 )
-
-
-@dataclass(slots=True)
-class Traffic:
-    """Bytes of frames on the wire, for people to look at."""
-
-    sent: int = 0
-    received: int = 0
 
 
 class Session:
@@ -68,12 +57,7 @@ class Session:
         self.folder = folder
         self.joined = joined
         self.store = CheckpointStore(folder / "spool")
-        self.traffic = Traffic()
-        self.machine: LearnerMachine | ProviderMachine = (
-            LearnerMachine(agreement, own_samples=joined.samples, minimum_gain=joined.minimum_gain)
-            if role is Role.LEARNER
-            else ProviderMachine(agreement, own_samples=joined.samples)
-        )
+        self.machine = machine_of(role, agreement, joined)
         self.closed = False
         self.status_due = True
         self._sender = Sender(books, self.store)
@@ -162,9 +146,8 @@ class Session:
             return memoryview(encode_frame(self._receiver.status(credit=CREDIT)))
         return self._sender.outbound.next_frame()
 
-    def frame_sent(self, size_bytes: int) -> None:
+    def frame_sent(self) -> None:
         """The frame from :meth:`next_frame` was handed to the socket."""
-        self.traffic.sent += size_bytes
         if self.status_due:
             self.status_due = False
             self._receiver.ask_again = False
@@ -196,8 +179,7 @@ class Session:
                 self.books.record(EntryKind.CLOSED, encode_record(Closed(reason=reason)))
                 self.closed = True
             self.suspend()
-            SessionSecrets.destroy(self.folder)
-        shutil.rmtree(self.folder, ignore_errors=True)  # the secrets are gone; the rest is tidiness
+            clear(self.folder)
 
     @property
     def outline(self) -> dict[str, int]:
@@ -279,8 +261,7 @@ class Session:
                 "the peer stopped for now, the session can go on later",
                 hint="run the same command again: it goes on where this one stopped",
             )
-        said = pack(["peer", refusal.code.value, refusal.field, refusal.own, refusal.peer])
-        self.books.record(EntryKind.REFUSAL, said)
+        self.books.record(EntryKind.REFUSAL, refusal_entry(refusal))
         self.close(f"refused by the peer: {refusal.code.value}")
         raise RefusedByPeerError(
             f"the peer ended the session: {refusal.code.value}",

@@ -87,17 +87,15 @@ def test_a_crash_in_the_middle_of_a_payload_sends_only_the_rest_again(tmp_path):
         house.hear(Role.PROVIDER)
 
     house.restart(Role.PROVIDER)
-    before = learner.session.traffic.sent
     house.send(Role.PROVIDER)
     house.hear(Role.LEARNER)
-    house.send(Role.LEARNER)
+    house.send(Role.LEARNER)  # its status
     house.hear(Role.PROVIDER)
     house.send(Role.LEARNER)
 
-    last = house.wire[Role.PROVIDER][-1]
-    assert last[0] == 16
-    assert int.from_bytes(last[37:45], "big") == 6  # goes on with the seventh piece
-    assert learner.session.traffic.sent - before < 2.2 * (1 << 20)
+    (next_,) = house.wire[Role.PROVIDER]
+    assert next_[0] == 16
+    assert int.from_bytes(next_[37:45], "big") == 6  # goes on with the seventh piece
     house.close()
 
 

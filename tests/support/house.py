@@ -174,7 +174,7 @@ class House:
         if frame is None:
             return False
         self.wire[role.peer].append(bytes(frame))
-        session.frame_sent(len(frame))
+        session.frame_sent()
         return True
 
     def hear(self, role: Role) -> bool:
