@@ -185,7 +185,7 @@ class LinkLostError(TransportError):
 
 
 class FrameError(TransportError):
-    """The peer sent bytes that are no frame of ours."""
+    """The peer sent a message of several parts, which no frame has."""
 
     exit_code = 42
 

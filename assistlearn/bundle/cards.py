@@ -27,7 +27,7 @@ Z85: Final = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What everybody may know of a party. Two cards are equal when all keys are."""
+    """What everybody may know of a party. Two cards are equal when names and keys are."""
 
     name: str
     """1 to 63 of ``a-z 0-9 . -``, for instance the organisation's domain."""

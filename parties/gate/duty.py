@@ -12,14 +12,14 @@ from parties.worker.requests import Begin, Begun, Initialise, Measure, Measured,
 from protocols.events import Sampled, Score, Scored, Started, Train
 from protocols.learner import LearnerMachine, LearnerState
 
-Report: TypeAlias = Callable[[str, Mapping[str, Any]], None]
+Told: TypeAlias = Callable[[str, Mapping[str, Any]], None]
 """Told what happens, for people: an event's name and its fields."""
 
 
 class Duty:
     """Keeps one worker busy with one session."""
 
-    def __init__(self, session: Session, worker: WorkerProcess, *, report: Report) -> None:
+    def __init__(self, session: Session, worker: WorkerProcess, *, report: Told) -> None:
         self.session = session
         self.worker = worker
         self._report = report

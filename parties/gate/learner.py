@@ -18,7 +18,7 @@ from assistlearn.errors import (
     StorageError,
 )
 from parties.directory import PartyDirectory
-from parties.gate.duty import Duty, Report
+from parties.gate.duty import Duty, Told
 from parties.gate.handshake import Agreed, LearnerHandshake, OwnSide
 from parties.gate.leftovers import sweep
 from parties.gate.link import LearnerLink
@@ -66,7 +66,7 @@ class _Pulse:
 class LearnerGate:
     """Runs the learner's side of one session to its end."""
 
-    def __init__(self, directory: PartyDirectory, *, report: Report) -> None:
+    def __init__(self, directory: PartyDirectory, *, report: Told) -> None:
         self._directory = directory
         self._settings = directory.settings
         self._report = report

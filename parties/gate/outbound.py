@@ -5,6 +5,7 @@ payload. The peer's statuses say up to which place everything arrived; at most `
 are under way beyond it. Pieces are sealed at the moment they go, from the checkpoint file.
 """
 
+import errno
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,7 +159,7 @@ class Outbound:
             while filled < len(plain):
                 read = self._file.readinto(plain[filled:])  # type: ignore[attr-defined]
                 if not read:
-                    raise OSError(5, "the file is shorter than when it was written")
+                    raise OSError(errno.EIO, "the file is shorter than when it was written")
                 filled += read
         view = memoryview(self._sealed)
         head = piece_head(self._session, seq, index)

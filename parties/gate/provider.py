@@ -19,7 +19,7 @@ from assistlearn.errors import (
     StorageError,
 )
 from parties.directory import PartyDirectory
-from parties.gate.duty import Duty, Report
+from parties.gate.duty import Duty, Told
 from parties.gate.leftovers import sweep
 from parties.gate.link import ProviderPort
 from parties.gate.pace import PEER_FAULTS, POLL_MS, Heartbeat, send_burst
@@ -63,7 +63,7 @@ class Visit:
 class ProviderGate:
     """Serves learners until it is stopped."""
 
-    def __init__(self, directory: PartyDirectory, *, report: Report) -> None:
+    def __init__(self, directory: PartyDirectory, *, report: Told) -> None:
         self._directory = directory
         self._settings = directory.settings
         self._report = report

@@ -121,10 +121,19 @@ class WorkerService:
             spec=self._model_spec().text(),
             samples=loss.count,
             # Optional for a task: what its data must have in common with the other side's.
-            schema=str(getattr(self._task, "schema", ""))[:MAX_SCHEMA],
+            schema=self._schema(),
         )
         release_memory()  # of the models built for this: a provider may now wait for days
         return described
+
+    def _schema(self) -> str:
+        schema = str(getattr(self._task, "schema", ""))
+        if len(schema) > MAX_SCHEMA:
+            raise TaskError(
+                f"the task's schema has {len(schema)} characters, more than {MAX_SCHEMA}",
+                hint="let the task state a digest of what is long",
+            )
+        return schema
 
     def _model(self) -> nn.Module:
         seed_torch(self._seed, "describe")
