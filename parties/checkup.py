@@ -49,7 +49,10 @@ class Check:
 
 
 def checks(root: Path) -> Iterator[Check]:
-    """Every check, in the order in which a person would mend things."""
+    """Every check that can be made, in the order in which a person would mend things.
+
+    Without settings in order, nothing can be said of peers, task and link.
+    """
     directory = PartyDirectory(root)
     yield _check("machine", _machine)
     yield _check("cryptography", _cryptography)

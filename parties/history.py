@@ -43,7 +43,7 @@ class History:
 
     @property
     def charge(self) -> int:
-        """What the complete rounds cost, in the smallest unit of the currency."""
+        """What the complete rounds cost, in hundredths of the currency."""
         return self.rounds * self.recorded.agreement.price
 
     def take(self, entry: Entry) -> str:

@@ -174,7 +174,7 @@ def format_bytes(count: float) -> str:
 
 
 def format_money(amount: float, currency: str) -> str:
-    """An amount of hundredths: ``12.50 EUR``."""
+    """An amount in hundredths of the currency, whichever it is: ``12.50 EUR``."""
     return f"{amount / 100:,.2f} {currency}"
 
 

@@ -23,6 +23,7 @@ CURRENCY: Final = re.compile(r"[A-Z]{3}")
 ADDRESS: Final = re.compile(r"tcp://([A-Za-z0-9_.-]+|\*|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
 FACTORY: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 MAX_PORT: Final = 65535
+LOSS_BOUND: Final = 1e16  # nats; from here on a float's shortest decimal is none of the agreement's
 
 
 def _label(value: str) -> str:
@@ -48,6 +49,18 @@ def _address(value: str) -> str:
     if match is None or not 0 < int(match[2]) <= MAX_PORT:
         raise ValueError("must read tcp://HOST:PORT")
     return value
+
+
+def _texts(value: object) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            for each in value.values():
+                yield from _texts(each)
+        case list() | tuple():
+            for each in value:
+                yield from _texts(each)
 
 
 Label = Annotated[str, AfterValidator(_label)]
@@ -103,22 +116,32 @@ class TermsSettings(Section):
     """Whether every example weighs the same in the global loss, or each party does."""
     loss_precision: Literal["exact", "coarse", "private"] = "coarse"
     """How finely local losses are told: exact, in 8 bits, or in 8 bits with noise."""
-    loss_clip: Annotated[float, Field(gt=0)] = 4.0
+    loss_clip: Annotated[float, Field(gt=0, lt=LOSS_BOUND)] = 4.0
     """Bound of one example's loss in coarse and private reports, in nats."""
-    loss_noise: Annotated[float, Field(ge=0)] = 0.0
-    """Standard deviation of the noise on a private report's mean, in nats."""
+    loss_noise: Annotated[float, Field(ge=0, lt=LOSS_BOUND)] = 0.0
+    """Standard deviation of the noise on a private report's mean, in nats. Private only, which
+    needs it."""
     round_bytes: Annotated[int, Field(ge=1, le=10**17)] = GIB
     """Bytes that either party may send in one round."""
     price: Amount = 0
-    """Price of one round, in the smallest unit of the currency (cents)."""
+    """Price of one round, in hundredths of the currency, whichever it is: 5000 is 50.00."""
     currency: Currency = "EUR"
     """ISO 4217 code of the currency."""
     budget: Amount = 0
-    """What the learner spends at most, in the smallest unit of the currency."""
+    """What the learner spends at most, in hundredths of the currency."""
 
     @classmethod
     def problems_between(cls, table: Mapping[str, Any]) -> Iterator[Problem]:
-        """Steps that are named twice or not at all; a budget below the price of one round."""
+        """Steps, noise and budget that do not go with the other terms."""
+        yield from cls._steps_problems(table)
+        yield from cls._noise_problems(table)
+        price, budget = table.get("price", 0), table.get("budget", 0)
+        if isinstance(price, int) and isinstance(budget, int) and 0 <= budget < price:
+            yield "budget", f"{budget} does not pay for one round at price {price}"
+
+    @staticmethod
+    def _steps_problems(table: Mapping[str, Any]) -> Iterator[Problem]:
+        """Steps that are named twice or not at all."""
         parts = [name for name in ("learner_steps", "provider_steps") if name in table]
         if "total_steps" in table and parts:
             yield "total_steps", f"given beside {' and '.join(parts)}, keep one of the two ways"
@@ -130,9 +153,19 @@ class TermsSettings(Section):
                 " provider_steps instead"
             )
             yield "total_steps", reason
-        price, budget = table.get("price", 0), table.get("budget", 0)
-        if isinstance(price, int) and isinstance(budget, int) and 0 <= budget < price:
-            yield "budget", f"{budget} does not pay for one round at price {price}"
+
+    @classmethod
+    def _noise_problems(cls, table: Mapping[str, Any]) -> Iterator[Problem]:
+        """Private losses without noise, or noise on others."""
+        precision = table.get("loss_precision", cls.model_fields["loss_precision"].default)
+        noise = table.get("loss_noise", 0.0)
+        if precision == LossPrecision.PRIVATE:
+            if noise == 0:
+                reason = "needs a loss_noise above 0, in nats, such as 0.02"
+                yield "loss_precision", f"{precision!r} {reason}"
+        elif noise and isinstance(noise, int | float) and precision in tuple(LossPrecision):
+            reason = f"has no effect on losses that are {precision}, remove it or make them private"
+            yield "loss_noise", f"{noise} {reason}"
 
     def terms(self) -> Terms:
         """The same as the protocols package takes it."""
@@ -166,6 +199,14 @@ class ProblemSettings(Section):
     threads: Annotated[int, Field(ge=0, le=4096)] = 0
     """Processor threads for training; 0 leaves the choice to torch."""
 
+    def texts(self) -> tuple[str, ...]:
+        """Every text that is passed to the factory, in lists and tables too."""
+        return tuple(_texts(self.settings))
+
+    def references(self) -> tuple[str, ...]:
+        """The factory, and whatever else in its settings reads package.module:function."""
+        return (self.factory, *(text for text in self.texts() if FACTORY.fullmatch(text)))
+
 
 class TaskSettings(ProblemSettings):
     """The task of one party."""
@@ -192,8 +233,6 @@ class PartySettings(Section):
 
     role: Literal["learner", "provider"]
     """Which of the two this party is."""
-    name: Label
-    """What the other party calls us."""
     minimum_gain: Annotated[float, Field(ge=0)] | None = None
     """Learner only: buy no further round once one lowers the global loss by less, in nats."""
     terms: TermsSettings

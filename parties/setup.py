@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from assistlearn.bundle import Card, Identity
+from assistlearn.bundle.keys import CARD_FILE, KEY_FILE
 from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.errors import CardError, PartyDirectoryError
 from parties.directory import PartyDirectory, write_durably
@@ -10,26 +11,52 @@ from parties.template import config_text
 from protocols.roles import Role
 
 
+def has_keys(root: Path) -> bool:
+    """Whether keys are in ``root``; without settings beside them, ``init`` was interrupted."""
+    return (PartyDirectory(root).keys / KEY_FILE).exists()
+
+
 def make_party(root: Path, *, role: Role, name: str, config: str | None = None) -> Card:
-    """Make a directory with settings and new keys; our public card.
+    """Make a directory with settings and keys; our public card.
+
+    Keys that are there without settings, as an interruption leaves them, are kept.
 
     Raises:
-        PartyDirectoryError: there is a party already; nothing was touched.
+        PartyDirectoryError: there is a party already, or keys of another name; nothing was
+            touched.
         CardError: ``name`` is not a party's name.
+        KeyFileError: keys that are there cannot be used.
         StorageError: the disk is full, read-only or failing.
     """
     directory = PartyDirectory(root)
-    if directory.config.exists() or directory.keys.exists():
+    if directory.config.exists():
         raise PartyDirectoryError(
             f"{root} is a party's directory already",
             hint="choose another directory; nothing in this one was touched",
         )
     with disk_errors(f"create {root}"):
         root.mkdir(parents=True, exist_ok=True)
-        card = Identity.create(directory.keys, name=name).card
+        card = _kept_card(directory, name) if has_keys(root) else _new_card(directory, name)
         directory.peers.mkdir(exist_ok=True)
-        text = config_text(role, name=name) if config is None else config
+        text = config_text(role) if config is None else config
+        # Last: a directory with settings is whole.
         write_durably(directory.config, text.encode(), mode=0o644)
+    return card
+
+
+def _new_card(directory: PartyDirectory, name: str) -> Card:
+    return Identity.create(directory.keys, name=name).card
+
+
+def _kept_card(directory: PartyDirectory, name: str) -> Card:
+    card = directory.identity.card
+    if card.name != name:
+        raise PartyDirectoryError(
+            f"{directory.keys} has the keys of {card.name}, not of {name}",
+            hint=f"pass --name {card.name} to go on with these keys, or choose another directory",
+        )
+    # The copy for people to send on may be what was interrupted.
+    write_durably(directory.keys / CARD_FILE, f"{card.line()}\n".encode(), mode=0o644)
     return card
 
 

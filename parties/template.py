@@ -8,7 +8,6 @@ from protocols.roles import Role
 CONFIG: Final = Template("""\
 # assistlearn, settings of one party. `assistlearn doctor DIR` checks them.
 role = "$role"
-name = "$name"
 $own
 # What both parties settle and sign: this table must read the same on both sides.
 [terms]
@@ -19,11 +18,12 @@ total_steps = 400            # optimiser updates a round, shared by data size
 sampling_period = 50         # updates between two checkpoints that are sent
 sampling = "even"            # or "doubling": sent after 50, 100, 200, 400, ... updates
 loss_precision = "coarse"    # how finely losses are told: exact, coarse or private
+# loss_noise = 0.02          # needed by private: deviation of the noise on a mean loss, in nats
 weighting = "samples"        # or "parties", which hides how much data each side has
 round_bytes = 1_000_000_000  # what either party may send in one round
-price = 0                    # of one round, in cents
+price = 0                    # of one round, in hundredths of the currency: 5000 is 50.00
 currency = "EUR"
-budget = 0                   # what the learner spends at most, in cents
+budget = 0                   # what the learner spends at most, in hundredths too
 
 # Our own model, data and training. The model must be the same on both sides; data never leave.
 [task]
@@ -56,10 +56,10 @@ LEARNER: Final = """\
 """
 
 
-def config_text(role: Role, *, name: str) -> str:
+def config_text(role: Role) -> str:
     """The settings file of a new party."""
     if role is Role.LEARNER:
         link = 'provider = "tcp://localhost:7733"  # where the provider listens'
-        return CONFIG.substitute(role=role.value, name=name, own=LEARNER, link=link)
+        return CONFIG.substitute(role=role.value, own=LEARNER, link=link)
     link = 'listen = "tcp://*:7733"\nsessions = 4                 # learners served at once'
-    return CONFIG.substitute(role=role.value, name=name, own="", link=link)
+    return CONFIG.substitute(role=role.value, own="", link=link)

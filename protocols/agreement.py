@@ -161,7 +161,7 @@ class Agreement:
     round_bytes: int
     """Plaintext and envelope bytes that either party may send in one round."""
     price: int
-    """Price of a round, in the smallest unit of ``currency``."""
+    """Price of a round, in hundredths of ``currency``."""
     currency: str
     budget: int
     """What the learner can spend at most, in the same unit."""

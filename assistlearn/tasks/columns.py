@@ -68,6 +68,10 @@ class Scaling:
 
 def count_classes(labels: Column) -> int:
     """Classes that are numbered from 0 to the largest label."""
+    if not labels.size:
+        raise DataError(
+            "the array of class labels is empty", hint="give a file with at least one example"
+        )
     try:
         return int(labels.max()) + 1
     except (TypeError, ValueError) as error:

@@ -24,6 +24,10 @@ CLASSES: Final = {
     "FashionMNIST": 10,
     "KMNIST": 10,
 }
+FETCH: Final = (
+    "fetch it beforehand: run `assistlearn simulate` with download = true in [task.settings], or"
+    " call torchvision_images(..., download=True) in Python"
+)
 MIDDLE: Final = 0.5  # pixels in [0, 1] become [-1, 1]: constants, so that both parties scale alike
 
 
@@ -43,7 +47,7 @@ def torchvision_images(
         name: ``CIFAR10``, ``CIFAR100``, ``SVHN``, ``MNIST``, ``FashionMNIST`` or ``KMNIST``.
         root: folder in which torchvision keeps the data.
         download: fetch them if they are missing. Off by default: nothing here goes to the
-            network unasked.
+            network unasked. A party's process that reads data has no network: fetch beforehand.
         share: which part to take; None for all.
         **recipe: fields of :class:`Recipe`. Default: ``alexnet32``, batches of 256 (the paper's).
 
@@ -81,11 +85,12 @@ def _pixels(name: str, root: Path, *, train: bool, download: bool) -> tuple[Tens
         if download:
             raise DataError(
                 f"cannot fetch {name} into {root.absolute()}: {error}",
-                hint="check the network and the disk, or copy the folder from elsewhere",
+                hint="check the network and the disk, or copy the folder from elsewhere; where a"
+                f" party may not use the network, {FETCH}",
             ) from error
         raise DataError(
             f"{name} is not in {root.absolute()}",
-            hint="set download = true once, or set root to the folder that holds it",
+            hint=f"set root to the folder that holds it, or {FETCH}",
         ) from error
     labels = found.labels if name == "SVHN" else found.targets
     images = torch.as_tensor(found.data)

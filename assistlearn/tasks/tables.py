@@ -131,7 +131,7 @@ def arrays(  # noqa: PLR0913  # settings of a file, by keyword
         task: ``classification`` or ``regression``.
         classes: number of classes, the same on both sides; None for the largest label plus 1.
         mean: subtracted from the inputs; broadcast against one example.
-        std: the inputs are divided by it afterwards.
+        std: the inputs are divided by it afterwards; > 0.
         share: which part to take; None for all.
         **recipe: fields of :class:`Recipe`. Default: ``mlp``.
 
@@ -141,6 +141,11 @@ def arrays(  # noqa: PLR0913  # settings of a file, by keyword
     """
     settings = Recipe.read(recipe, arrays, {})
     _check_kind(task)
+    if not (np.asarray(std, np.float32) > 0).all():
+        raise ConfigError(
+            f"std is {std}, must be > 0 everywhere",
+            hint="give 1.0 for inputs that shall not be divided, the same on both sides",
+        )
 
     def read(path: Path) -> tuple[Column, Column]:
         x, y = read_npz(path, inputs, targets)

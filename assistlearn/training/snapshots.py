@@ -6,6 +6,7 @@ leaves this machine.
 """
 
 import json
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, Final
@@ -32,15 +33,23 @@ DTYPE_NAMES: Final = {
 }
 METADATA: Final = "optimizer"
 MODEL: Final = "model."
+UNFINISHED: Final = ".unfinished-"
 
 
 class SnapshotFolder:
-    """The snapshots of one party's local training: of the last two sampled steps."""
+    """The snapshots of one party's local training: of the last two sampled steps.
+
+    One process at a time writes here.
+    """
 
     def __init__(self, folder: Path) -> None:
+        """Make the folder, and delete what a killed process has not finished in it."""
         self._folder = folder
         with disk_errors(f"create {folder}"):
             folder.mkdir(parents=True, exist_ok=True)
+        with disk_errors(f"delete unfinished snapshots from {folder}"):
+            for unfinished in folder.glob(f"{UNFINISHED}*"):
+                shutil.rmtree(unfinished)
 
     def save(
         self, round_: int, start: str, step: int, model: nn.Module, optimizer: Optimizer
@@ -104,7 +113,7 @@ def save_snapshot(path: Path, model: nn.Module, optimizer: Optimizer) -> None:
 
     with (
         disk_errors(f"write snapshot {path}"),
-        tempfile.TemporaryDirectory(prefix=".unfinished-", dir=path.parent) as folder,
+        tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=path.parent) as folder,
     ):
         unfinished = Path(folder) / path.name
         with unfinished.open("wb") as file:

@@ -59,7 +59,6 @@ def set_up_parties(
         end = "listen" if role is Role.PROVIDER else "provider"
         table = {
             "role": role.value,
-            "name": role.value,
             "terms": {name: value for name, value in whole.items() if value is not None},
             "task": {"device": "cpu", "threads": 1, **task},
             "link": {end: address, "deadline_s": deadline_s},

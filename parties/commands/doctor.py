@@ -13,7 +13,8 @@ from parties.output import Output, json_option
 def doctor(directory: Path, as_json: bool) -> None:
     """Check this machine, DIRECTORY's settings, keys and task, and the way to the peer.
 
-    Every check is made, even after one has failed; the exit code is that of the first failure.
+    Every check that can be made is made, even after one has failed; without settings in order,
+    those of peers, task and link cannot. The exit code is that of the first failure.
     """
     from parties.checkup import checks  # noqa: PLC0415
 

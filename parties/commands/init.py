@@ -20,12 +20,14 @@ EPILOG = "Example: assistlearn init learner clinic --name clinic-a"
 def init(role: str, directory: Path, name: str | None, as_json: bool) -> None:
     """Make DIRECTORY for a learner or a provider: settings to edit, and new keys.
 
-    Nothing that is there is overwritten. Says where the card to give to the other party is.
+    Nothing that is there is overwritten: where an earlier init was interrupted, its keys are kept.
+    Says where the card to give to the other party is.
     """
-    from parties.setup import make_party  # noqa: PLC0415
+    from parties.setup import has_keys, make_party  # noqa: PLC0415
     from protocols.roles import Role  # noqa: PLC0415
 
     output = Output(as_json=as_json)
+    kept = has_keys(directory)
     card = make_party(directory, role=Role(role), name=name or _name_of(directory))
     output.event(
         "made",
@@ -34,8 +36,10 @@ def init(role: str, directory: Path, name: str | None, as_json: bool) -> None:
         fingerprint=card.fingerprint,
         short_fingerprint=card.short,
         card=card.line(),
+        keys_kept=kept,
     )
-    output.say(f"made {directory}: settings in {directory / 'config.toml'}, keys in keys/ (secret)")
+    keys = "the keys that were in keys/ are kept" if kept else "keys in keys/ (secret)"
+    output.say(f"made {directory}: settings in {directory / 'config.toml'}, {keys}")
     output.say(f"your fingerprint is {card.short}")
     output.say("")
     directory_text = shlex.quote(str(directory))

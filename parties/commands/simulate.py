@@ -23,7 +23,12 @@ from parties.settings_file import load_settings
     "--scale", type=float, default=1.0, help="Multiply rounds and steps by this, such as 0.1."
 )
 @click.option("--processes", is_flag=True, help="Two real parties, sealed and signed, per seed.")
-@click.option("--force", is_flag=True, help="Run again what an earlier run has finished.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Run again what an earlier run has finished: do so after a change of data files or of"
+    " modules that the task imports.",
+)
 @json_option
 def simulate(  # noqa: PLR0913  (one parameter for each option)
     *,
@@ -38,7 +43,8 @@ def simulate(  # noqa: PLR0913  (one parameter for each option)
     """Try the terms in CONFIG with both parties in one place.
 
     Compares assisted learning with its baselines, seed by seed, and says whether the next round
-    is worth buying. Finished runs are kept: the same command goes on where it was stopped.
+    is worth buying. Finished runs are kept: the same command goes on where it was stopped. They
+    are run again when CONFIG or the task's own source file changes.
     """
     from parties.simulate.scaling import scaled_down  # noqa: PLC0415
     from parties.simulate.study import results_table, run_study  # noqa: PLC0415

@@ -95,7 +95,7 @@ def party_table(
     link: dict[str, Any] = {"provider": f"tcp://127.0.0.1:{port}"}
     if role is Role.PROVIDER:
         link = {"listen": f"tcp://127.0.0.1:{port}"}
-    table: dict[str, Any] = {"role": role.value, "name": role.value}
+    table: dict[str, Any] = {"role": role.value}
     if role is Role.LEARNER and settings.minimum_gain is not None:
         table["minimum_gain"] = settings.minimum_gain
     return table | {

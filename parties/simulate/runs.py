@@ -1,13 +1,15 @@
 """Runs every method on every seed, and skips what an earlier run has finished.
 
-Each finished method is one small file, named after a digest of everything its result follows
-from. A changed setting or version gives another name, so nothing stale is ever read.
+Each finished method is one small file, named after a digest of what its result follows from: the
+settings, the versions of this program and of torch, and the source files of the functions that
+the settings name. A change of any gives another name, so its old result is not read. Data files
+and what those sources import are not covered: after a change of these, ``--force`` runs again.
 """
 
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.digests import digest
 from parties.settings import SimulationSettings
 from parties.simulate.outcome import ASSISTED, MethodRound, MethodRun, SessionOutcome
+from parties.simulate.sources import source_digests
 from parties.version import installed_version
 
 RunSession = Callable[[SimulationSettings, int, Path], SessionOutcome]
@@ -49,11 +52,13 @@ def run_all(  # noqa: PLR0913  (each is one choice of the command line)
         folder.mkdir(parents=True, exist_ok=True)
     if methods is None:
         methods = (ASSISTED, *settings.baselines)
+    separate = run_session is not None
+    sources = source_digests(settings.task.references())
     runs: list[MethodRun] = []
     for seed in settings.seeds:
         done = {}
         for method in methods:
-            path = folder / _file_name(settings, seed, method, separate=run_session is not None)
+            path = folder / _file_name(settings, seed, method, separate=separate, sources=sources)
             known = None if force else _read(path)
             if known is not None:
                 for _ in range(settings.terms.rounds):
@@ -110,12 +115,20 @@ def _run_seed(
             yield run
 
 
-def _file_name(settings: SimulationSettings, seed: int, method: str, *, separate: bool) -> str:
+def _file_name(
+    settings: SimulationSettings,
+    seed: int,
+    method: str,
+    *,
+    separate: bool,
+    sources: Mapping[str, str],
+) -> str:
     basis = {
         "version": installed_version(),
         "torch": version("torch"),
         "terms": settings.terms.model_dump(),
         "task": settings.task.model_dump(),
+        "sources": sources,
         "split": settings.split.model_dump(),
         "seed": seed,
         "method": method,

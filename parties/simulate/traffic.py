@@ -1,12 +1,13 @@
 """How many bytes a simulated session would put on the wire.
 
-Checkpoints and messages are counted exactly. The envelope around them is an estimate: nothing is
-sealed in a simulation.
+Messages and sealed checkpoints are counted exactly. The envelope around them is an estimate:
+nothing is signed in a simulation.
 """
 
 from collections import Counter
 from typing import Final
 
+from parties.gate.books import payload_wire_bytes
 from protocols.codec import encode_message
 from protocols.messages import Carriage, CheckpointMessage, Message
 from protocols.roles import Role
@@ -14,15 +15,11 @@ from protocols.roles import Role
 BUNDLE_OVERHEAD_BYTES: Final = 5_300
 """Estimate of what a bundle adds: header, two signatures, sealed key, names. Within 10 % of what
 two real parties put on the wire for a small model."""
-PIECE_BYTES: Final = 1 << 20
-PIECE_OVERHEAD_BYTES: Final = 61
-"""Head 45, authentication tag 16."""
 
 
 def model_bytes(file_bytes: int) -> int:
     """Bytes on the wire for one checkpoint alone, envelope estimated."""
-    pieces = -(-file_bytes // PIECE_BYTES)
-    return file_bytes + BUNDLE_OVERHEAD_BYTES + pieces * PIECE_OVERHEAD_BYTES
+    return BUNDLE_OVERHEAD_BYTES + payload_wire_bytes(file_bytes)
 
 
 class Traffic:

@@ -9,6 +9,7 @@ import os
 import queue
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import BinaryIO
 
@@ -68,17 +69,21 @@ def _take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _listen(requests_in: BinaryIO, waiting: "queue.Queue[Request]") -> None:
-    while True:
-        head = requests_in.read(LENGTH.size)
-        if len(head) < LENGTH.size:
-            os._exit(0)  # the gate is gone
-        (size,) = LENGTH.unpack(head)
-        if size > MAX_BYTES:
-            raise LocalProtocolError(f"the gate sent a request of {size} bytes")
-        body = requests_in.read(size)
-        if len(body) < size:
-            os._exit(0)
-        waiting.put(decode_request(body))
+    try:
+        while True:
+            head = requests_in.read(LENGTH.size)
+            if len(head) < LENGTH.size:
+                os._exit(0)  # the gate is gone
+            (size,) = LENGTH.unpack(head)
+            if size > MAX_BYTES:
+                raise LocalProtocolError(f"the gate sent a request of {size} bytes")
+            body = requests_in.read(size)
+            if len(body) < size:
+                os._exit(0)
+            waiting.put(decode_request(body))
+    finally:  # an error, whichever: without us the process would wait for ever
+        traceback.print_exc()
+        os._exit(os.EX_SOFTWARE)
 
 
 def _write(replies_out: BinaryIO, data: bytes) -> None:

@@ -43,6 +43,37 @@ def test_init_makes_secret_keys_and_settings_and_never_overwrites(tmp_path):
     assert key.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "lost", [["config.toml"], ["config.toml", "peers"], ["config.toml", "peers", "keys/card.txt"]]
+)
+def test_init_goes_on_with_the_keys_that_an_interrupted_one_left(tmp_path, lost):
+    clinic = tmp_path / "clinic"
+    card = make_party(clinic, role=Role.LEARNER, name="clinic-a")
+    key = (clinic / "keys/identity.key").read_bytes()
+    for name in lost:
+        (clinic / name).rmdir() if name == "peers" else (clinic / name).unlink()
+
+    refused = typed("init", "learner", clinic)
+    again = typed("init", "learner", clinic, "--name", "clinic-a")
+
+    assert refused.returncode == 14
+    assert "hint: pass --name clinic-a" in refused.stderr
+    assert again.returncode == 0, again.stderr
+    assert "the keys that were in keys/ are kept" in again.stdout
+    assert (clinic / "keys/identity.key").read_bytes() == key
+    assert (clinic / "keys/card.txt").read_text() == card.line() + "\n"
+    assert "ok  settings: learner" in typed("doctor", clinic).stdout
+
+
+def test_init_makes_keys_in_a_folder_that_was_left_without_any(tmp_path):
+    (tmp_path / "clinic/keys").mkdir(parents=True)
+
+    made = typed("init", "learner", tmp_path / "clinic")
+
+    assert made.returncode == 0, made.stderr
+    assert "keys in keys/ (secret)" in made.stdout
+
+
 def test_init_refuses_a_name_that_is_none(tmp_path):
     refused = typed("init", "provider", tmp_path / "x", "--name", "Rad Lab!")
 
@@ -146,6 +177,32 @@ def test_doctor_makes_every_check_and_exits_with_the_first_failure(two):
     assert found["task"]["exit_code"] == 12
     assert "train.csv" in found["task"]["detail"]
     assert done.returncode == 32
+
+
+def test_doctor_goes_on_to_the_keys_and_no_further_after_settings_that_fail(two):
+    root, _ = two
+    (root / "learner/config.toml").write_text("role = 3\n")
+
+    done = typed("doctor", root / "learner", "--json")
+
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [check["name"] for check in found] == ["machine", "cryptography", "settings", "keys"]
+    assert done.returncode == found[2]["exit_code"] == 10
+    assert "without settings in order" in " ".join(typed("doctor", "--help").stdout.split())
+
+
+def test_doctor_says_that_privacy_is_unknown_where_no_batch_size_is_set(two):
+    root, _ = two
+    config = root / "learner/config.toml"
+    text = config.read_text()
+    start, end = text.index("[task.settings]"), text.index("[link]")
+    own = text[:start].replace("tasks:table", "tasks:digits") + text[end:]
+    config.write_text(own)
+
+    done = typed("doctor", root / "learner")
+
+    assert "ok  task: 1,437 examples" in done.stdout
+    assert "warning  privacy: unknown: " in done.stdout
 
 
 def test_keys_that_others_can_read_are_refused(two):

@@ -1,13 +1,18 @@
-"""What ``doctor`` says of how far apart the checkpoints of a round lie."""
+"""What ``doctor`` says of the line, and of how far apart the checkpoints of a round lie."""
 
+import socket
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parties.checkup import ADVISED_EXAMPLES, privacy
+from assistlearn.errors import TransportError
+from parties.checkup import ADVISED_EXAMPLES, _link, privacy
+from parties.directory import PartyDirectory
 from parties.settings import TermsSettings
+from parties.setup import make_party
+from parties.template import config_text
 from protocols.roles import Role
 from protocols.sampling import Sampling
 
@@ -17,6 +22,40 @@ def told(examples, role=Role.LEARNER, **terms):
     settings = TermsSettings(task="toy", **terms)
     (found,) = privacy(settings.terms(), role, examples=examples)
     return found
+
+
+def listening(host):
+    """A socket that listens there, or a reason to skip."""
+    try:
+        return socket.create_server(
+            (host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        )
+    except OSError as error:
+        pytest.skip(f"this machine has no {host}: {error}")
+
+
+def directory_of(root, role, address):
+    config = config_text(role)
+    for template in ("tcp://localhost:7733", "tcp://*:7733"):
+        config = config.replace(template, address)
+    make_party(root, role=role, name="own", config=config)
+    return PartyDirectory(root)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_doctor_calls_and_listens_where_the_link_will_by_ipv4_and_ipv6(tmp_path, host):
+    with listening(host) as taken:
+        shown = f"[{host}]" if ":" in host else host
+        address = f"tcp://{shown}:{taken.getsockname()[1]}"
+        learner = directory_of(tmp_path / "learner", Role.LEARNER, address)
+        provider = directory_of(tmp_path / "provider", Role.PROVIDER, address)
+
+        assert _link(learner) == f"{address} answers"
+        with pytest.raises(TransportError, match="cannot listen"):
+            _link(provider)
+    assert _link(provider) == f"{address} is free"
+    with pytest.raises(TransportError, match="cannot reach"):
+        _link(learner)
 
 
 @pytest.mark.parametrize("sampling", Sampling)
@@ -61,12 +100,22 @@ def test_where_the_peers_data_decide_on_the_updates_the_last_gap_is_said_to_be_u
     )
 
 
-def test_one_checkpoint_alone_has_no_neighbour():
+def test_examples_that_the_settings_do_not_tell_are_warned_of_as_unknown():
+    found = told(None, learner_steps=110, provider_steps=100, sampling_period=50)
+
+    assert found.state == "warning"
+    assert found.detail.startswith("unknown: [task.settings] has no batch_size")
+    assert found.detail.endswith("updates between two checkpoints: 10")
+    assert found.hint.startswith("set batch_size")
+
+
+@pytest.mark.parametrize("examples", [1, None])
+def test_one_checkpoint_alone_has_no_neighbour(examples):
     settings = TermsSettings(
         task="toy", learner_steps=10, provider_steps=10, sampling_period=50, include_last=False
     )
 
-    assert not list(privacy(settings.terms(), Role.LEARNER, examples=1))
+    assert not list(privacy(settings.terms(), Role.LEARNER, examples=examples))
 
 
 @given(

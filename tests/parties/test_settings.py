@@ -1,21 +1,26 @@
 """Settings files: what is accepted, and what a person is told about a bad one."""
 
+import math
+
 import pytest
 
 from assistlearn.errors import ConfigError
+from parties.output import format_money
 from parties.settings import (
+    LOSS_BOUND,
     PartySettings,
     SimulationSettings,
     SimulationTermsSettings,
     TermsSettings,
 )
 from parties.settings_file import check_settings, load_settings
+from parties.template import config_text
 from protocols.agreement import LossPrecision, Side, Terms, Weighting, draw_up
+from protocols.roles import Role
 from protocols.sampling import Sampling
 
 LEARNER = """
 role = "learner"
-name = "clinic"
 
 [terms]
 task = "digits"
@@ -82,6 +87,39 @@ def test_sampling_is_even_unless_the_file_says_doubling(tmp_path):
     assert load(doubling, tmp_path).terms.terms().sampling is Sampling.DOUBLING
 
 
+def test_private_losses_with_noise_are_accepted_as_the_template_words_them(tmp_path):
+    text = config_text(Role.LEARNER).replace('"coarse" ', '"private" ')
+    assert "needs a loss_noise above 0" in problems(text, tmp_path)
+
+    settings = load(text.replace("# loss_noise", "loss_noise"), tmp_path)
+
+    assert settings.terms.terms().loss_precision is LossPrecision.PRIVATE
+    assert settings.terms.loss_noise > 0
+
+
+@pytest.mark.parametrize("name", ["loss_clip", "loss_noise"])
+def test_the_largest_decimals_of_losses_can_be_agreed_on(tmp_path, name):
+    largest = math.nextafter(LOSS_BOUND, 0)
+    private = f'rounds = 3\nloss_precision = "private"\nloss_noise = 1\n{name} = {largest!r}'
+    private = private.replace("loss_noise = 1\nloss_noise", "loss_noise")
+    terms = load(LEARNER.replace("rounds = 3", private), tmp_path).terms.terms()
+    side = Side(fingerprint="a" * 64, nonce="b" * 64, sealing_key="c" * 64, samples=5)
+
+    agreed = draw_up(terms, learner=side, provider=side, model="d" * 64, data="e" * 64)
+
+    assert float(getattr(agreed, name)) == largest
+
+
+def test_amounts_are_said_to_be_what_is_shown_of_them_in_any_currency():
+    described = {name: TermsSettings.model_fields[name].description for name in ("price", "budget")}
+
+    shown = format_money(5000, "JPY")
+
+    assert shown == "50.00 JPY"
+    assert all("in hundredths of the currency" in (text or "") for text in described.values())
+    assert "cents" not in config_text(Role.LEARNER)
+
+
 def test_losses_are_exact_in_a_simulation_unless_the_file_says_otherwise():
     terms = SimulationTermsSettings(task="x", total_steps=2)
 
@@ -127,7 +165,25 @@ def test_all_problems_are_reported_at_once_with_key_and_value(tmp_path):
         ('provider = "tcp://provider.example:7733"', "", "link.provider: missing"),
         ("[link]", "[link]\nsessions = 2", "link.sessions: only a provider has this"),
         ("[link]", "[lnk]", "lnk: unknown, did you mean link?"),
-        ('name = "clinic"', "", "name: missing"),
+        (
+            "rounds = 3",
+            'loss_precision = "private"',
+            "terms.loss_precision: 'private' needs a loss_noise above 0",
+        ),
+        (
+            "rounds = 3",
+            'loss_precision = "private"\nloss_noise = 0.0',
+            "terms.loss_precision: 'private' needs a loss_noise above 0",
+        ),
+        ("rounds = 3", "loss_noise = 0.1", "0.1 has no effect on losses that are coarse, remove"),
+        (
+            "rounds = 3",
+            'loss_precision = "exact"\nloss_noise = 0.1',
+            "terms.loss_noise: 0.1 has no effect on losses that are exact",
+        ),
+        ("rounds = 3", "loss_clip = 1e20", "terms.loss_clip: 1e+20 should be less than"),
+        ('role = "learner"', "", "role: missing"),
+        ('role = "learner"', 'role = "learner"\nname = "clinic"', "  name: unknown"),
         ("[task.settings]\nbatch_size = 32", "settings = 3", "task.settings: 3 is not a table"),
     ],
 )
@@ -139,7 +195,7 @@ def test_a_bad_value_is_named_where_it_stands(old, new, told, tmp_path):
 
 def test_keys_of_the_other_role_are_refused(tmp_path):
     load(PROVIDER, tmp_path)
-    crossed = PROVIDER.replace('name = "clinic"', 'name = "clinic"\nminimum_gain = 0.1')
+    crossed = PROVIDER.replace("[terms]", "minimum_gain = 0.1\n[terms]")
 
     assert "minimum_gain: only a learner has this" in problems(crossed, tmp_path)
     assert "link.listen: missing" in problems(PROVIDER.replace("listen =", "provider ="), tmp_path)

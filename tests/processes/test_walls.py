@@ -10,6 +10,9 @@ import psutil
 import pytest
 from twoparties import LEARNER, PROVIDER, ROOT, SUPPORT, TwoParties, toy_data
 
+from parties.setup import make_party
+from parties.template import config_text
+
 pytestmark = pytest.mark.slow
 
 WATCHER = """
@@ -197,6 +200,33 @@ print(json.dumps(ended))
     assert ended.pop("free") == "allowed"
     assert all("process that has the keys may not" in each for each in ended.values()), ended
     assert len(ended) == 11
+
+
+def test_data_that_the_settings_name_in_lists_and_tables_are_walled_up_too(tmp_path):
+    names = ("plain.npz", "listed.npz", "tabled.npz", "deep.npz", "free.npz")
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    config = config_text(LEARNER).replace(
+        'train = "train.csv" ',
+        'train = "plain.npz"\nmore = ["listed.npz", 3, ["deep.npz"]]\nlong = "' + "x" * 5000 + '"\n'
+        'by_name = { first = "tabled.npz", none = "" } ',
+    )
+    make_party(tmp_path / "clinic", role=LEARNER, name="clinic", config=config)
+    code = f"""{ATTEMPT}
+from pathlib import Path
+from parties.directory import PartyDirectory
+from parties.gate.walls import keep_out_of_data
+keep_out_of_data(PartyDirectory(Path("clinic")))
+for name in {names}:
+    attempt(name, lambda: open(name, "rb").close())
+print(json.dumps(ended))
+"""
+
+    ended = in_a_process(code, tmp_path)
+
+    assert ended.pop("free.npz") == "allowed"
+    assert all("process that has the keys may not open" in each for each in ended.values()), ended
+    assert len(ended) == 4
 
 
 def test_a_setting_that_happens_to_name_our_own_folder_locks_nobody_out(tmp_path):

@@ -1,6 +1,9 @@
 """Repeated simulations: what is kept, and what is run again."""
 
+import importlib
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from simulating import made_round, small_settings
@@ -53,6 +56,36 @@ def test_a_changed_setting_is_run_again_and_the_old_result_is_kept(tmp_path, cha
     assert not any("done before" in line for line in lines)
     assert told_by(small_settings(**kept), tmp_path)[0] == first
     assert len(list(tmp_path.iterdir())) == 2
+
+
+OWN_TASK = """
+from assistlearn.tasks import digits
+
+
+def make_task(*, share=None, **settings):
+    return digits(model="linear", optimizer_settings={"lr": 0.05}, share=share, device="cpu")
+"""
+
+
+def test_a_changed_task_is_run_again_and_the_old_result_is_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    task = Path("changing_task.py")
+    settings = small_settings(
+        seeds=[0], baselines=[], task={"factory": "changing_task:make_task", "device": "cpu"}
+    )
+    task.write_text(OWN_TASK)
+    first, _ = told_by(settings, tmp_path / "runs")
+
+    task.write_text(OWN_TASK.replace("0.05", "0.0"))
+    sys.modules.pop("changing_task")  # as in a process of its own
+    importlib.invalidate_caches()
+    changed, lines = told_by(settings, tmp_path / "runs")
+
+    assert not any("done before" in line for line in lines)
+    accuracy = [each.metrics["accuracy"] for each in changed[0].rounds]
+    assert len(set(accuracy)) == 1  # nothing was learned
+    task.write_text(OWN_TASK)
+    assert told_by(settings, tmp_path / "runs")[0] == first
 
 
 def test_a_minimum_gain_concerns_assisted_learning_only(tmp_path):

@@ -216,7 +216,7 @@ class TwoParties:
         if role is LEARNER:
             for section, changes in self.learner_extra.items():
                 sections[section] = {**sections[section], **changes}
-        lines = [f"role = {toml(role.value)}", f"name = {toml(name)}"]
+        lines = [f"role = {toml(role.value)}"]
         for section, values in sections.items():
             lines.append(f"[{section}]")
             lines += [f"{key} = {toml(value)}" for key, value in values.items()]

@@ -159,7 +159,8 @@ def test_missing_images_say_where_they_were_looked_for(tmp_path: Path, name: str
     with pytest.raises(DataError, match=f"{name} is not in {tmp_path}") as caught:
         torchvision_images(name=name, root=tmp_path)
 
-    assert "download = true" in caught.value.hint
+    assert "beforehand" in caught.value.hint
+    assert "assistlearn simulate" in caught.value.hint
 
 
 def test_download_without_network_is_a_data_error(
@@ -170,7 +171,8 @@ def test_download_without_network_is_a_data_error(
     with pytest.raises(DataError, match="cannot fetch CIFAR10") as caught:
         torchvision_images(name="CIFAR10", root=tmp_path, download=True)
 
-    assert "network" in caught.value.hint
+    assert caught.value.hint.startswith("check the network")
+    assert "beforehand" in caught.value.hint
 
 
 def test_unknown_image_data_set_is_refused() -> None:
@@ -607,6 +609,7 @@ def test_arrays_may_have_several_target_values(tmp_path: Path) -> None:
         ),
         ({"inputs": np.ones((1, 1)), "targets": np.array([4])}, {"classes": 3}, "4, which is no"),
         ({"inputs": np.ones((1, 1)), "targets": np.array(["a"])}, {}, "no numbers"),
+        ({"inputs": np.ones((0, 2)), "targets": np.ones(0, int)}, {}, "labels is empty"),
         ({"inputs": np.array([{}]), "targets": np.array([0])}, {}, "cannot read"),
         ({"inputs": np.array(["a"]), "targets": np.array([0])}, {}, "no number"),
     ],
@@ -618,6 +621,16 @@ def test_unusable_arrays_are_refused_with_a_hint(
         arrays(train=saved(tmp_path, **content), device="cpu", **settings)
 
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("std", [0, 0.0, -2.0, 1e-60, float("nan"), [1.0, 0.0]])
+def test_deviations_of_arrays_that_cannot_divide_are_refused(tmp_path: Path, std: Any) -> None:
+    path = saved(tmp_path, inputs=np.ones((2, 2)), targets=np.array([0, 1]))
+
+    with pytest.raises(ConfigError, match="must be > 0") as caught:
+        arrays(train=path, std=std, device="cpu")
+
+    assert caught.value.hint.startswith("give 1.0")
 
 
 def test_file_that_is_no_npz_is_refused(tmp_path: Path) -> None:

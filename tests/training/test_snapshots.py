@@ -1,5 +1,8 @@
 import copy
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from torch.optim import Optimizer
 from toytask import ToyTask
 
 from assistlearn.errors import StorageError, TaskError
-from assistlearn.training.snapshots import load_snapshot, save_snapshot
+from assistlearn.training.snapshots import SnapshotFolder, load_snapshot, save_snapshot
 
 OPTIMIZERS: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {
     "momentum": (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
@@ -170,3 +173,34 @@ def test_failed_write_leaves_the_old_snapshot(tmp_path: Path) -> None:
 
     with pytest.raises(StorageError, match="cannot write"):
         save_snapshot(tmp_path / "absent" / "s", model, optimizer)
+
+
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+from torch import nn, optim
+from assistlearn.training import snapshots
+
+model = nn.Linear(1, 1)
+optimizer = optim.SGD(model.parameters(), lr=0.1)
+folder = snapshots.SnapshotFolder(Path(sys.argv[1]))
+folder.save(1, "a" * 64, 10, model, optimizer)
+snapshots.move_durably = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+folder.save(1, "a" * 64, 20, model, optimizer)
+"""
+
+
+def test_what_a_killed_process_left_unfinished_is_deleted_and_the_last_snapshot_kept(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-c", KILLED_WHILE_WRITING, str(tmp_path)]
+    killed = subprocess.run(command, check=False, timeout=100)
+    assert killed.returncode == -signal.SIGKILL
+    assert len([*tmp_path.iterdir()]) == 2
+
+    folder = SnapshotFolder(tmp_path)
+
+    (kept,) = tmp_path.iterdir()
+    assert kept.suffix == ".safetensors"
+    model = nn.Linear(1, 1)
+    folder.load(1, "a" * 64, 10, model, torch.optim.SGD(model.parameters(), lr=0.1))
