@@ -8,7 +8,7 @@ and says what the reader can do next. The command line prints both and exits wit
     40-49 transport               50-59 ledger      60-69 this machine    70 a bug of ours
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class AssistLearnError(Exception):
@@ -19,6 +19,13 @@ class AssistLearnError(Exception):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+    @classmethod
+    def worded(cls, message: str, *, hint: str) -> Self:
+        """One that another process raised, in its words; some kinds word theirs from parts."""
+        error = cls.__new__(cls)
+        AssistLearnError.__init__(error, message, hint=hint)
+        return error
 
 
 # 10-19: what a person can mend in their own settings, task or data

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from assistlearn.checkpoints.durable import disk_errors
+from assistlearn.durable import disk_errors
 from parties.output import json_safe
 from parties.settings import SimulationSettings
 from parties.settings_file import check_settings

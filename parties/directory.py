@@ -21,7 +21,7 @@ from typing import Final
 
 from assistlearn.bundle import Card, Identity
 from assistlearn.checkpoints import ModelSpec
-from assistlearn.checkpoints.durable import disk_errors
+from assistlearn.durable import disk_errors, write_durably
 from assistlearn.errors import CardError, PartyDirectoryError, TensorError, UnknownPeerError
 from assistlearn.ledger import Ledger
 from parties.settings import PartySettings
@@ -193,23 +193,6 @@ class PartyDirectory:
             yield
         finally:
             os.close(descriptor)
-
-
-def write_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Replace a small file atomically; on disk when this returns."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.unlink(missing_ok=True)
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def now_ms() -> int:

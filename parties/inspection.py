@@ -7,8 +7,8 @@ from typing import Any, Final
 from safetensors import SafetensorError, safe_open
 
 from assistlearn.bundle import Card
-from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.digests import file_digest
+from assistlearn.durable import disk_errors
 from assistlearn.errors import BundleError, DataError, LedgerError
 from assistlearn.ledger import EntryKind, Ledger
 from parties.gate.books import header_of, recorded_offer

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from assistlearn.bundle import SealingKey
-from assistlearn.checkpoints.durable import disk_errors, sync_folder
+from assistlearn.durable import disk_errors, write_durably
 from assistlearn.errors import KeyFileError
 
 TAG: Final = "assistlearn-session-v1"
@@ -57,15 +57,7 @@ class SessionSecrets:
         text = f"{TAG} {' '.join(value.hex() for value in values)}\n"
         with disk_errors(f"write secrets to {folder}"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            unfinished = folder / f"{FILE}.unfinished"
-            unfinished.unlink(missing_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-            with os.fdopen(os.open(unfinished, flags, 0o600), "w", encoding="ascii") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(folder / FILE)
-            sync_folder(folder)
+            write_durably(folder / FILE, text.encode())
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:

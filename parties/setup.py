@@ -4,9 +4,9 @@ from pathlib import Path
 
 from assistlearn.bundle import Card, Identity
 from assistlearn.bundle.keys import CARD_FILE, KEY_FILE
-from assistlearn.checkpoints.durable import disk_errors
+from assistlearn.durable import disk_errors, write_durably
 from assistlearn.errors import CardError, PartyDirectoryError
-from parties.directory import PartyDirectory, write_durably
+from parties.directory import PartyDirectory
 from parties.template import config_text
 from protocols.roles import Role
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from assistlearn.checkpoints.durable import disk_errors, move_durably
+from assistlearn.durable import disk_errors, move_durably
 from assistlearn.errors import StorageError
 
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")

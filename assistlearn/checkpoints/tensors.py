@@ -11,10 +11,10 @@ from typing import BinaryIO, Final, Literal
 import torch
 from torch import Tensor, nn
 
-from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.checkpoints.spec import DType, ModelSpec, TensorSpec
 from assistlearn.checkpoints.store import CheckpointStore
 from assistlearn.checkpoints.values import MAX_ABS
+from assistlearn.durable import disk_errors
 from assistlearn.errors import TensorError
 
 WireDType = Literal["float32", "float16", "bfloat16"]

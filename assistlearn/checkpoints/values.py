@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.checkpoints.spec import DType, ModelSpec, TensorSpec
+from assistlearn.durable import disk_errors
 from assistlearn.errors import TensorError
 
 MAX_ABS: Final = 1e6

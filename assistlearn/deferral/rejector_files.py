@@ -17,10 +17,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from assistlearn.checkpoints.durable import disk_errors, move_durably
 from assistlearn.deferral.rejector_card import SEAL_LINE, RejectorCard
 from assistlearn.deferral.rejectors.arrays import Layout, State
 from assistlearn.digests import digest
+from assistlearn.durable import disk_errors, move_durably
 from assistlearn.errors import ConfigError, DataError
 
 SUFFIX: Final = ".safetensors"

@@ -1,14 +1,13 @@
 """Signed heads: a note beside the ledger that says how long it was, and its root."""
 
-import os
 import re
 from pathlib import Path
 from typing import Final
 
 from assistlearn.bundle import Card, Identity, open_note
+from assistlearn.durable import write_durably
 from assistlearn.errors import BundleError, LedgerSignatureError, StorageError
 from assistlearn.ledger.entries import Head
-from assistlearn.ledger.store import sync_folder
 
 TAG: Final = "assistlearn/ledger-head/v1"
 TEXT: Final = re.compile(rf"{TAG}\nsize (0|[1-9][0-9]{{0,17}})\nroot ([0-9a-f]{{64}})\n")
@@ -27,20 +26,8 @@ def write_head(ledger: Path, head: Head, identity: Identity) -> Path:
         StorageError: the disk is full or read-only. The older head stays.
     """
     path = head_path(ledger)
-    temporary = path.with_name(path.name + ".new")
     note = identity.sign(f"{TAG}\nsize {head.size}\nroot {head.root}\n")
-    try:
-        with temporary.open("wb") as file:
-            file.write(note)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error.strerror}",
-            hint="free some disk space, then run the same command again",
-        ) from error
+    write_durably(path, note, mode=0o644)
     return path
 
 

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+from assistlearn.durable import disk_errors, sync_folder
 from assistlearn.errors import LedgerDamagedError, LedgerError, StorageError
 
 PAGE_BYTES: Final = 4096
@@ -52,24 +53,10 @@ STORAGE_CODES: Final = {  # primary result codes: what went wrong is the disk
 
 def create_file(path: Path) -> None:
     """Make an empty file that only we may read, unless there is one; durable at return."""
-    try:
+    with disk_errors(f"write {path}"):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         os.close(descriptor)
         sync_folder(path.parent)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error.strerror}",
-            hint="check that the folder exists, is writable and has room",
-        ) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def lock(path: Path, *, shared: bool) -> int | None:

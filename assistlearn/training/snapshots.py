@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from assistlearn.checkpoints.durable import disk_errors, move_durably
+from assistlearn.durable import disk_errors, move_durably
 from assistlearn.errors import StorageError, TaskError
 
 DTYPE_NAMES: Final = {
@@ -69,7 +69,8 @@ class SnapshotFolder:
         if not path.is_file():
             raise StorageError(
                 f"there is no snapshot of round {round_} at step {step}",
-                hint="restore the party's directory from a copy, or start a new session",
+                hint="restore the party's directory from a copy, or delete"
+                f" {self._folder.parent} to give the session up",
             )
         load_snapshot(path, model, optimizer)
 

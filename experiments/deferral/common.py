@@ -22,7 +22,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.deferral.arrays import Bools, Floats, Ints
 from assistlearn.deferral.margin_choice import EXPONENTS, THEORY_EXPONENT
 from assistlearn.deferral.rejectors import FixedAgent, PlugInRejector, RandomRejector, Rejector
@@ -33,6 +32,7 @@ from assistlearn.deferral.report import (
     Trial,
     trial,
 )
+from assistlearn.durable import disk_errors
 
 EQUAL: Final = "equal margins"
 """The reconstruction of MILD with e = 0: the plain two-stage surrogate, by the same solver."""

@@ -22,8 +22,8 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.ops import MultiScaleRoIAlign
 
-from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.deferral.arrays import Floats
+from assistlearn.durable import disk_errors
 from assistlearn.randomness import derive_seed
 from experiments.deferral.detection_images import (
     BLOOD_CELLS,

@@ -25,8 +25,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.deferral.arrays import Bools
+from assistlearn.durable import disk_errors
 from assistlearn.errors import DataError
 from experiments.deferral.detection_metrics import Boxes
 

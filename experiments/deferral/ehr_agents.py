@@ -25,10 +25,10 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.deferral.arrays import Bools, Floats, Ints
 from assistlearn.deferral.costs import RegressionError, classification_costs, regression_costs
 from assistlearn.deferral.rejectors import cross_fitted_outputs
+from assistlearn.durable import disk_errors
 from assistlearn.randomness import derive_seed
 from experiments.deferral.ehr_data import BEDSIDE, HISTORY, LABORATORY, Patients, scaled
 

@@ -21,8 +21,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.deferral.arrays import Bools, Floats, Ints
+from assistlearn.durable import disk_errors
 
 FILE: Final = Path("ehr_support2", "support2.parquet")
 HISTORY: Final = (

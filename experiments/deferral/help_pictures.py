@@ -16,7 +16,7 @@ from pyarrow import parquet
 from torch import Tensor
 from torch.nn import functional
 
-from assistlearn.checkpoints.durable import disk_errors
+from assistlearn.durable import disk_errors
 from assistlearn.errors import DataError
 from assistlearn.randomness import derive_seed
 from experiments.deferral.help_setup import Scale

@@ -18,11 +18,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.deferral.help import HelpCosts, rejector_surrogate
 from assistlearn.deferral.help_training import Batch, LiveServer, ServerCopy, train_help
 from assistlearn.deferral.rejectors import cross_fitted_outputs
 from assistlearn.deferral.rejectors.modules import ImageRejector
+from assistlearn.durable import disk_errors
 from assistlearn.randomness import seed_torch
 from experiments.deferral.devices import CPU, placed
 from experiments.deferral.help_pictures import Split

@@ -29,9 +29,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
-from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.deferral.arrays import Bools, Floats, Ints
 from assistlearn.deferral.rejectors import cross_fitted_outputs
+from assistlearn.durable import disk_errors
 from assistlearn.randomness import derive_seed
 from experiments.deferral.humans_images import MODEL_IMAGES, Seen, kept_outputs
 

@@ -23,8 +23,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.deferral.arrays import Ints
+from assistlearn.durable import disk_errors
 from assistlearn.randomness import derive_seed
 from experiments.deferral.devices import CPU
 

@@ -17,8 +17,8 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn import functional
 
-from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.deferral.arrays import Floats, Ints
+from assistlearn.durable import disk_errors
 from assistlearn.randomness import derive_seed
 from experiments.deferral.common import Lesson
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.deferral.rejectors import Decisions
 from assistlearn.deferral.report import Table
 from assistlearn.deferral.saving import load, load_card
 from assistlearn.deferral.tables import read_features
+from assistlearn.durable import disk_errors
 from assistlearn.errors import ConfigError
 from assistlearn.tasks.references import did_you_mean
 from parties.deferral.screen import show_table

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.deferral.report import Report, report_markdown, write_report
 from assistlearn.deferral.report.names import markdown
 from assistlearn.deferral.tables import Outcomes
 from assistlearn.digests import file_digest
+from assistlearn.durable import disk_errors
 from parties.deferral.screen import one_stage_table
 from parties.version import installed_version
 

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from assistlearn.checkpoints.durable import disk_errors
+from assistlearn.durable import disk_errors
 from parties.demo.screen import Screen
 from parties.output import Output
 from parties.settings import SimulationSettings

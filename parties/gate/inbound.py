@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from assistlearn.bundle import PIECE_BYTES, PieceOpener, piece_count
 from assistlearn.checkpoints import BytesCheck, ModelSpec
-from assistlearn.checkpoints.durable import disk_errors, move_durably
+from assistlearn.durable import disk_errors, move_durably
 from assistlearn.errors import DigestMismatchError, PeerProtocolError, TensorError
 
 

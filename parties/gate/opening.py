@@ -4,10 +4,10 @@ from dataclasses import dataclass, field, replace
 
 from assistlearn.bundle import Card, Identity, open_cosigned, pack
 from assistlearn.checkpoints import ModelSpec
-from assistlearn.checkpoints.durable import disk_errors
+from assistlearn.durable import disk_errors, write_durably
 from assistlearn.interrupts import uninterrupted
 from assistlearn.ledger import EntryKind, Ledger
-from parties.directory import PartyDirectory, write_durably
+from parties.directory import PartyDirectory
 from parties.gate.books import Books, refusal_entry
 from parties.gate.handshake import Agreed
 from parties.gate.leftovers import clear

@@ -18,7 +18,7 @@ from assistlearn.bundle import (
     piece_bytes,
     piece_count,
 )
-from assistlearn.checkpoints.durable import disk_errors
+from assistlearn.durable import disk_errors
 from assistlearn.errors import PeerProtocolError
 from protocols.codec import PIECE_HEAD, encode_frame, piece_head
 from protocols.messages import Offer, Status

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assistlearn.bundle import Card
-from assistlearn.checkpoints.durable import disk_errors, move_durably
-from parties.directory import PartyDirectory, write_durably
+from assistlearn.durable import disk_errors, move_durably, write_durably
+from parties.directory import PartyDirectory
 from parties.gate.session import Session
 from protocols.learner import LearnerMachine
 

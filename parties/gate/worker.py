@@ -125,7 +125,5 @@ class WorkerProcess:
 def _as_error(failed: Failed) -> AssistLearnError:
     kind = getattr(errors, failed.error, None)
     if isinstance(kind, type) and issubclass(kind, AssistLearnError):
-        error = kind.__new__(kind)
-        AssistLearnError.__init__(error, failed.message, hint=failed.hint)
-        return error
+        return kind.worded(failed.message, hint=failed.hint)
     return WorkerError(failed.message, hint=failed.hint)

@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from assistlearn.checkpoints.durable import disk_errors
+from assistlearn.durable import disk_errors
 from parties.output import format_bytes
 from parties.simulate.outcome import ASSISTED, LABELS
 from parties.simulate.results import Results

@@ -186,14 +186,10 @@ def party_error(role: Role, event: Fields) -> AssistLearnError:
     )
     published = (kind for kind in kinds if "exit_code" in vars(kind) and kind.exit_code == code)
     kind = next((kind for kind in published if kind is not AssistLearnError), WorkerError)
-    # Some kinds word their message themselves, from parts: here it is worded already.
-    error = kind.__new__(kind)
-    AssistLearnError.__init__(
-        error,
+    return kind.worded(
         f"the {role}'s process ended: {event.get('error', 'no reason given')}",
         hint=str(event.get("hint") or "look at stderr.txt in its directory"),
     )
-    return error
 
 
 def free_port() -> int:

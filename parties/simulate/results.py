@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import csv
 from scipy.stats import t as student_t
 
-from assistlearn.checkpoints.durable import disk_errors
+from assistlearn.durable import disk_errors
 from parties.output import json_safe
 from parties.settings import SimulationSettings
 from parties.simulate.outcome import ASSISTED, MethodRun

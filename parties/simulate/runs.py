@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.digests import digest
+from assistlearn.durable import disk_errors
 from parties.settings import SimulationSettings
 from parties.simulate.outcome import ASSISTED, MethodRound, MethodRun, SessionOutcome
 from parties.simulate.sources import source_digests

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.digests import digest
+from assistlearn.durable import disk_errors
 
 
 def source_digests(references: Iterable[str]) -> dict[str, str]:

@@ -8,9 +8,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.deferral.report.build import Method, Report
 from assistlearn.deferral.report.curves import RATES
+from assistlearn.durable import disk_errors
 
 SCALARS = (
     "deferral_loss", "price", "error", "accuracy", "coverage", "regret", "over_random",

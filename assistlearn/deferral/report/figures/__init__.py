@@ -7,11 +7,11 @@ from typing import Final
 
 from matplotlib.figure import Figure
 
-from assistlearn.checkpoints.durable import disk_errors
 from assistlearn.deferral.report.build import Report
 from assistlearn.deferral.report.figures.allocation import allocation
 from assistlearn.deferral.report.figures.rates import rates
 from assistlearn.deferral.report.figures.recall import recall
+from assistlearn.durable import disk_errors
 
 __all__ = ["allocation", "rates", "recall", "write_figures"]
 

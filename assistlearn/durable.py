@@ -46,3 +46,18 @@ def move_durably(source: Path, target: Path) -> None:
         os.fsync(file.fileno())
     source.replace(target)
     sync_folder(target.parent)
+
+
+def write_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Replace a small file atomically, in a folder that is there; on disk when this returns.
+
+    Raises:
+        StorageError: the disk is full, read-only or failing. What was there before stays.
+    """
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with disk_errors(f"write {path}"):
+        unfinished.unlink(missing_ok=True)
+        with os.fdopen(os.open(unfinished, flags, mode), "wb") as file:
+            file.write(data)
+        move_durably(unfinished, path)
