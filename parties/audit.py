@@ -7,7 +7,7 @@ from typing import Any
 
 from assistlearn.bundle import Card
 from assistlearn.digests import file_digest
-from assistlearn.errors import CardError, LedgerDigestError, LedgerError
+from assistlearn.errors import CardError, LedgerDigestError, LedgerError, PartyDirectoryError
 from assistlearn.ledger import AuditReport, Entry, Ledger, verify_ledger
 from parties.directory import CARD_SUFFIX, LEDGER_SUFFIX, PartyDirectory
 from parties.gate.opening import recorded_sessions
@@ -129,7 +129,10 @@ def _check_files(directory: PartyDirectory, seen: LedgerView) -> int:
             if file_digest(path) != path.stem:
                 raise _differs(path)
             checked += 1
-    result = kept_result(directory)
+    try:
+        result = kept_result(directory)
+    except PartyDirectoryError as error:
+        raise _differs(directory.models / "assisted.toml") from error
     if result is not None and result.session in seen.histories:
         machine = seen.histories[result.session].machine
         assert isinstance(machine, LearnerMachine)

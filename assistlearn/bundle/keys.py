@@ -102,7 +102,7 @@ class Identity:
         except OSError as error:
             raise KeyFileError(
                 f"cannot read {path}: {error.strerror}",
-                hint="make keys with `assistlearn init`, or name the folder that has them",
+                hint="restore it from a backup, or make a new party with `assistlearn init`",
             ) from error
         match = KEY_TEXT.fullmatch(text)
         if match is None:

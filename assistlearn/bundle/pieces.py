@@ -17,7 +17,6 @@ CHUNK_BYTES: Final = 16 << 10  # Cobblestone's own division
 TAG_BYTES: Final = 16
 PREFIX_BYTES: Final = 24 + 32  # salt and commitment
 PIECE_CONTEXT: Final = b"assistlearn/v1/piece\0"
-MAX_PIECES: Final = (1 << 32) - 1  # the index is a u32
 
 
 def sealed_piece_bytes(size: int) -> int:

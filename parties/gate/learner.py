@@ -218,7 +218,7 @@ class LearnerGate:
                 result = keep_result(self._directory, session, peer)
                 self._report("kept", {"model": str(result.model)})
             if result is not None and session.finished:
-                session.close(result.reason)
+                session.close("completed")
                 return result
             if pulse.quiet():
                 silent_s = time.monotonic() - pulse.heard

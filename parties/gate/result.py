@@ -8,6 +8,7 @@ from pathlib import Path
 
 from assistlearn.bundle import Card
 from assistlearn.durable import disk_errors, move_durably, write_durably
+from assistlearn.errors import PartyDirectoryError
 from parties.directory import PartyDirectory
 from parties.gate.session import Session
 from protocols.learner import LearnerMachine
@@ -28,7 +29,6 @@ class SessionResult:
     global_loss: float
     digest: str
     model: Path
-    reason: str
     new: bool
     """False if the model was there before this run."""
 
@@ -55,7 +55,6 @@ def keep_result(directory: PartyDirectory, session: Session, peer: Card) -> Sess
         global_loss=best.global_loss,
         digest=best.digest,
         model=target,
-        reason="completed",
         new=True,
     )
     values: dict[str, object] = {
@@ -78,22 +77,32 @@ def keep_result(directory: PartyDirectory, session: Session, peer: Card) -> Sess
 
 
 def kept_result(directory: PartyDirectory) -> SessionResult | None:
-    """The result of an earlier session, if there is one."""
+    """The result of an earlier session, if there is one.
+
+    Raises:
+        PartyDirectoryError: its card is damaged.
+        StorageError: it cannot be read.
+    """
     path = directory.models / CARD
     if not path.is_file():
         return None
-    with disk_errors(f"read {path}"):
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    return SessionResult(
-        session=values["session"],
-        round=values["round"],
-        rounds=values["rounds"],
-        global_loss=values["global_loss"],
-        digest=values["sha256"],
-        model=directory.models / MODEL,
-        reason="completed",
-        new=False,
-    )
+    try:
+        with disk_errors(f"read {path}"):
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return SessionResult(
+            session=values["session"],
+            round=values["round"],
+            rounds=values["rounds"],
+            global_loss=values["global_loss"],
+            digest=values["sha256"],
+            model=directory.models / MODEL,
+            new=False,
+        )
+    except (ValueError, KeyError) as error:  # TOML and Unicode have errors below ValueError
+        raise PartyDirectoryError(
+            f"{path} is damaged: {error}",
+            hint=f"restore it from a backup, or move {directory.models} elsewhere",
+        ) from error
 
 
 def _toml(value: object) -> str:

@@ -317,6 +317,7 @@ def test_audit_says_so_where_a_ledger_or_its_card_is_missing(ended, tmp_path, wh
         ("a byte of the ledger", (51, 52)),
         ("the head", (53,)),
         ("the agreement's file", (54,)),
+        ("the result's card", (54,)),
         ("the last entries", (55,)),
     ],
 )
@@ -336,6 +337,9 @@ def test_audit_exits_with_a_code_for_each_kind_of_damage(ended, tmp_path, damage
         case "the agreement's file":
             note = next((copy / "agreements").iterdir())
             note.write_text(note.read_text().replace("rounds 3", "rounds 4"))
+        case "the result's card":
+            (copy / "models").mkdir(exist_ok=True)
+            (copy / "models/assisted.toml").write_bytes(b"round = ?\n")
         case "the last entries":
             shorter = tmp_path / "shorter.sqlite"
             with Ledger.read(ledger) as whole, Ledger.open(shorter, now_ms=lambda: 0) as cut:
