@@ -7,14 +7,14 @@ DIR/
   ledger/NAME-KEYS.sqlite one append-only ledger a peer, its signed head and the peer's card
   agreements/ID.txt       what both signed
   rounds/ID/              what resuming a session needs: spool, snapshots, secrets
-  models/assisted.safetensors, assisted.toml     the result and its card
+  models/assisted.safetensors, assisted.toml     the result and its card; others by session
 """
 
 import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -128,7 +128,7 @@ class PartyDirectory:
         """The ledger kept with ``peer``, for writing.
 
         Raises:
-            LedgerError: it is damaged or in use.
+            LedgerError: it is damaged, shorter than its signed head says, or in use.
             StorageError: the disk is full, read-only or failing.
         """
         path = self.ledger_path(peer)
@@ -137,7 +137,16 @@ class PartyDirectory:
             self.ledgers.mkdir(parents=True, exist_ok=True)
             if not card.exists():  # an audit needs it long after it was taken off file
                 write_durably(card, f"{peer.line()}\n".encode(), mode=0o644)
-        return Ledger.open(path, now_ms=now_ms)
+        with ExitStack() as stack:
+            ledger = stack.enter_context(Ledger.open(path, now_ms=now_ms))
+            ledger.check_head(self.identity.card)  # or the next head would hide what is missing
+            stack.pop_all()
+        return ledger
+
+    def ledger_paths(self) -> list[Path]:
+        """Every ledger there is, or was: a card that is left shows one that is gone."""
+        cards = (path.with_suffix(LEDGER_SUFFIX) for path in self.ledgers.glob(f"*{CARD_SUFFIX}"))
+        return sorted({*self.ledgers.glob(f"*{LEDGER_SUFFIX}"), *cards})
 
     def session_folder(self, session: str) -> Path:
         """Where a session keeps what it needs to resume."""

@@ -5,6 +5,7 @@ order, and do the work that :attr:`LearnerMachine.work` names. Which event is le
 decided by ``TRANSITIONS`` alone; SPEC.md draws its diagram from it.
 """
 
+import math
 from enum import Enum
 from typing import Final, assert_never
 
@@ -57,7 +58,8 @@ class LearnerMachine:
         Args:
             agreement: what both parties signed.
             own_samples: examples in the learner's local loss.
-            minimum_gain: buy no further round once one lowers the global loss by less.
+            minimum_gain: buy no further round once one lowers the global loss by less, or ends
+                without a finite one.
 
         Raises:
             LocalProtocolError: the agreement says another number of samples.
@@ -184,8 +186,10 @@ class LearnerMachine:
     def _reason_to_stop(self) -> CloseReason | None:
         if self.round == self._agreement.affordable_rounds:
             return CloseReason.COMPLETED
-        if self._minimum_gain is not None and len(self.results) > 1:
-            gain = self.results[-2].global_loss - self.results[-1].global_loss
-            if gain < self._minimum_gain:
+        if self._minimum_gain is not None:
+            last = self.results[-1].global_loss
+            if math.isinf(last):  # nothing to compare was told: no gain that could be seen
+                return CloseReason.STOPPED
+            if len(self.results) > 1 and self.results[-2].global_loss - last < self._minimum_gain:
                 return CloseReason.STOPPED
         return None

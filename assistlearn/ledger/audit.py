@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from assistlearn.bundle import Card
-from assistlearn.errors import LedgerChainError, LedgerError, LedgerTruncatedError
+from assistlearn.errors import LedgerError
 from assistlearn.ledger.account import check_bytes, check_structure, settled
 from assistlearn.ledger.entries import Entry, Head
-from assistlearn.ledger.heads import read_head
+from assistlearn.ledger.heads import check_signed, read_head
 from assistlearn.ledger.ledger import read_entries, replay
-from assistlearn.ledger.merkle import EMPTY_ROOT
 from assistlearn.ledger.signatures import SignatureCheck
 from assistlearn.ledger.store import lock
 
@@ -93,7 +92,7 @@ def verify_ledger(path: Path, *, own: Card, peer: Card | None) -> AuditReport:
                 entry_at_signed = entry
     # 5. Nothing was cut off since the head was signed, and it is the head of this history.
     if signed is not None:
-        _check_signed(path, signed, head=head, entry=entry_at_signed)
+        check_signed(path, signed, head=head, entry=entry_at_signed)
     return AuditReport(
         steps=STEPS if signed is not None else STEPS[:-1],
         file_bytes=file_bytes,
@@ -105,16 +104,3 @@ def verify_ledger(path: Path, *, own: Card, peer: Card | None) -> AuditReport:
         own=own.fingerprint,
         peer=None if peer is None else peer.fingerprint,
     )
-
-
-def _check_signed(path: Path, signed: Head, *, head: Head, entry: Entry | None) -> None:
-    if signed.size > head.size:
-        raise LedgerTruncatedError(
-            f"{path} has {head.size} entries, but its signed head says {signed.size}",
-            hint="restore the newest backup; the peer's ledger names what is missing",
-        )
-    found = EMPTY_ROOT if entry is None else entry.root
-    if found != signed.root:
-        raise LedgerChainError(
-            f"the first {signed.size} entries of {path} are not those that its head was signed for"
-        )

@@ -6,8 +6,15 @@ from typing import Final
 
 from assistlearn.bundle import Card, Identity, open_note
 from assistlearn.durable import write_durably
-from assistlearn.errors import BundleError, LedgerSignatureError, StorageError
-from assistlearn.ledger.entries import Head
+from assistlearn.errors import (
+    BundleError,
+    LedgerChainError,
+    LedgerSignatureError,
+    LedgerTruncatedError,
+    StorageError,
+)
+from assistlearn.ledger.entries import Entry, Head
+from assistlearn.ledger.merkle import EMPTY_ROOT
 
 TAG: Final = "assistlearn/ledger-head/v1"
 TEXT: Final = re.compile(rf"{TAG}\nsize (0|[1-9][0-9]{{0,17}})\nroot ([0-9a-f]{{64}})\n")
@@ -53,3 +60,28 @@ def read_head(ledger: Path, own: Card) -> Head | None:
     if match is None:
         raise LedgerSignatureError(f"{path} is signed, but is no ledger head")
     return Head(size=int(match[1]), root=match[2])
+
+
+def check_signed(path: Path, signed: Head, *, head: Head, entry: Entry | None) -> None:
+    """Refuse a ledger that does not go on from what its signed head says.
+
+    Args:
+        path: the ledger.
+        signed: what its head says.
+        head: what it is.
+        entry: its entry before ``signed.size``, if there is one.
+
+    Raises:
+        LedgerTruncatedError: entries are missing.
+        LedgerChainError: it has others.
+    """
+    if signed.size > head.size:
+        raise LedgerTruncatedError(
+            f"{path} has {head.size} entries, but its signed head says {signed.size}",
+            hint="restore the newest backup; the peer's ledger names what is missing",
+        )
+    found = EMPTY_ROOT if entry is None else entry.root
+    if found != signed.root:
+        raise LedgerChainError(
+            f"the first {signed.size} entries of {path} are not those that its head was signed for"
+        )

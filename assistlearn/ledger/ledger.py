@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from assistlearn.bundle import Identity
+from assistlearn.bundle import Card, Identity
 from assistlearn.errors import (
     LedgerChainError,
     LedgerDamagedError,
@@ -19,7 +19,7 @@ from assistlearn.errors import (
 )
 from assistlearn.interrupts import uninterrupted
 from assistlearn.ledger.entries import Entry, EntryKind, Head, leaf_of
-from assistlearn.ledger.heads import head_path, write_head
+from assistlearn.ledger.heads import check_signed, head_path, read_head, write_head
 from assistlearn.ledger.merkle import MerkleTree
 from assistlearn.ledger.store import (
     INSERT,
@@ -181,6 +181,19 @@ class Ledger:
     def head(self) -> Head:
         """Number of entries, and the root over them."""
         return Head(size=self._tree.size, root=self._tree.root().hex())
+
+    def check_head(self, own: Card) -> None:
+        """Refuse to go on from less than what the signed head beside the ledger was signed for.
+
+        Raises:
+            LedgerTruncatedError: entries are missing.
+            LedgerChainError: it has others.
+            LedgerSignatureError: the head is not ours.
+        """
+        signed = read_head(self.path, own)
+        if signed is not None:
+            last = read_entries(self._connection, self.path, "WHERE i = ?", (signed.size - 1,))
+            check_signed(self.path, signed, head=self.head(), entry=next(last, None))
 
     def write_head(self, identity: Identity) -> Path:
         """Sign the head and put it beside the ledger, durably: shows entries cut off later.

@@ -25,6 +25,7 @@ from assistlearn.digests import digest
 from assistlearn.errors import (
     AgreementMismatchError,
     ConfigError,
+    LocalProtocolError,
     PeerProtocolError,
     ProtocolError,
     RefusedByPeerError,
@@ -183,6 +184,7 @@ class LearnerHandshake:
 
         Raises:
             AgreementMismatchError: the terms differ.
+            ConfigError, LocalProtocolError: with the provider's data the terms make no agreement.
             RefusedByPeerError: the provider does not want a session now.
             PeerProtocolError, BundleError: the provider broke a rule.
         """
@@ -190,7 +192,12 @@ class LearnerHandshake:
             case Welcome() if frame.hello_nonce == self._secrets.nonce:
                 self._check_samples(frame.samples)
                 self._welcome = frame
-                self._agreement = self._side.agreement(Role.LEARNER, self._secrets, frame)
+                try:
+                    self._agreement = self._side.agreement(Role.LEARNER, self._secrets, frame)
+                except (ConfigError, LocalProtocolError) as error:
+                    # Its number of examples is part of what gave these steps.
+                    told = f"with {frame.samples} examples at the provider: {error}"
+                    raise type(error)(told, hint=error.hint) from error
                 return Proposal(note=self._side.identity.sign(self._agreement.text()))
             case Acceptance() if self._agreement is not None and self._welcome is not None:
                 cards = (self._side.identity.card, self._side.peer)

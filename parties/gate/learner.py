@@ -1,5 +1,7 @@
 """The learner's gate: one worker, one outgoing connection, one session at a time."""
 
+import shlex
+import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,8 +11,10 @@ import zmq
 
 from assistlearn.bundle import Card
 from assistlearn.checkpoints import ModelSpec
+from assistlearn.durable import disk_errors
 from assistlearn.errors import (
     BundleError,
+    ConfigError,
     FrameError,
     LinkLostError,
     PartyDirectoryError,
@@ -24,7 +28,7 @@ from parties.gate.leftovers import sweep
 from parties.gate.link import LearnerLink
 from parties.gate.opening import Desk
 from parties.gate.pace import PEER_FAULTS, POLL_MS, Heartbeat, send_burst
-from parties.gate.result import SessionResult, keep_result, kept_result
+from parties.gate.result import SessionResult, keep_early_result, keep_result, kept_result
 from parties.gate.session import Session
 from parties.gate.walls import keep_out_of_data
 from parties.gate.worker import WorkerProcess
@@ -32,8 +36,10 @@ from parties.memory import bound_memory
 from parties.secrets import SessionSecrets
 from parties.worker.requests import Described
 from protocols.codec import encode_frame
+from protocols.messages import Refusal, RefusalCode
 from protocols.roles import Role
 
+COMPLETED: Final = "completed"
 HEADROOM_BYTES: Final = 768 << 20  # as a provider takes for one learner
 
 
@@ -58,8 +64,8 @@ class _Pulse:
         if silent_s > self.deadline_s:
             raise LinkLostError(
                 f"{what} for {self.deadline_s:g} s",
-                hint="check the address and the network, then run the same command again: it goes"
-                " on where this one stopped",
+                hint="check the address, the network and whose card is on file, then run the same"
+                " command again: it goes on where this one stopped",
             )
 
 
@@ -73,7 +79,7 @@ class LearnerGate:
         if Role(self._settings.role) is not Role.LEARNER:
             raise PartyDirectoryError(
                 f"{directory.root} is a provider's directory",
-                hint=f"run `assistlearn provide {directory.root}`",
+                hint=f"run `assistlearn provide {shlex.quote(str(directory.root))}`",
             )
 
     def run(self, *, again: bool = False) -> SessionResult:
@@ -98,10 +104,12 @@ class LearnerGate:
                     ledger=ledger,
                     role=Role.LEARNER,
                 )
-                done = None if again else kept_result(directory)
                 session = self._open_session(desk)
-                if session is None and done is not None:
+                if session is None and not again and (done := self._done(desk)):
                     return done
+                with disk_errors(f"write to {directory.models}"):  # before anything is paid
+                    directory.models.mkdir(parents=True, exist_ok=True)
+                    tempfile.TemporaryFile(dir=directory.models).close()
                 try:
                     result = self._run(desk, session)
                 except BaseException:
@@ -110,6 +118,17 @@ class LearnerGate:
                     raise
                 ledger.write_head(identity)
                 return result
+
+    def _done(self, desk: Desk) -> SessionResult | None:
+        """What an earlier session brought. None is bought again unasked, wherever that is now."""
+        done = kept_result(self._directory)
+        if done is None and any(each.closed == COMPLETED for each in desk.recorded().values()):
+            raise PartyDirectoryError(
+                f"a session was completed here before, and its result is not in"
+                f" {self._directory.models} any more",
+                hint="put it back, or add --again to buy another session",
+            )
+        return done
 
     def _open_session(self, desk: Desk) -> Session | None:
         for recorded in desk.recorded().values():
@@ -164,7 +183,7 @@ class LearnerGate:
         handshake = LearnerHandshake(side, secrets)
         try:
             agreed = self._shake_hands(desk.peer, link, handshake)
-        except (ProtocolError, BundleError, FrameError) as error:
+        except (ProtocolError, BundleError, FrameError, ConfigError) as error:
             desk.note_refusal(handshake.refused or str(error))
             raise
         session = desk.enter(
@@ -209,7 +228,7 @@ class LearnerGate:
             if link.restored():
                 session.link_restored()
                 self._report("connected", {"peer": peer.name})
-            if self._heard(session, link):
+            if self._heard(session, peer, link):
                 pulse.heard = time.monotonic()
             duty.attend()
             heartbeat.beat(session)
@@ -218,7 +237,7 @@ class LearnerGate:
                 result = keep_result(self._directory, session, peer)
                 self._report("kept", {"model": str(result.model)})
             if result is not None and session.finished:
-                session.close("completed")
+                session.close(COMPLETED)
                 return result
             if pulse.quiet():
                 silent_s = time.monotonic() - pulse.heard
@@ -227,17 +246,26 @@ class LearnerGate:
             pulse.check(f"nothing came from {peer.name}")
             self._wait(duty, link, waiting=waiting)
 
-    def _heard(self, session: Session, link: LearnerLink) -> bool:
+    def _heard(self, session: Session, peer: Card, link: LearnerLink) -> bool:
         """Take in what has arrived, if anything. Only what goes wrong in here is the provider's."""
         heard = False
         try:
             for frame in link.frames():
                 heard = True
+                if isinstance(frame, Refusal) and frame.code is not RefusalCode.SUSPENDED:
+                    self._keep_what_was_paid(session, peer)
                 session.receive(frame)
         except PEER_FAULTS as error:
+            self._keep_what_was_paid(session, peer)
             link.send(encode_frame(session.refuse(error)))
             raise
         return heard
+
+    def _keep_what_was_paid(self, session: Session, peer: Card) -> None:
+        """Before a session ends early and its folder goes."""
+        model = keep_early_result(self._directory, session, peer)
+        if model is not None:
+            self._report("saved", {"model": str(model)})
 
     def _wait(self, duty: Duty, link: LearnerLink, *, waiting: bool) -> None:
         poller = zmq.Poller()

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from assistlearn.ledger import EntryKind, Ledger
-from parties.directory import LEDGER_SUFFIX, PartyDirectory
+from parties.directory import PartyDirectory
 from parties.secrets import SessionSecrets
 
 
@@ -29,7 +29,7 @@ def sweep(directory: PartyDirectory) -> tuple[str, ...]:
         The names of the folders that went.
 
     Raises:
-        LedgerError: a ledger cannot be read; nothing was deleted.
+        LedgerError: a ledger cannot be read, or is shorter than it was; nothing was deleted.
         StorageError: the disk is read-only or failing.
     """
     if not directory.rounds.is_dir():
@@ -38,20 +38,21 @@ def sweep(directory: PartyDirectory) -> tuple[str, ...]:
     folders = [path for path in sorted(directory.rounds.iterdir()) if path.is_dir()]
     if all(folder.name in kept for folder in folders):
         return ()
-    for path in directory.ledgers.glob(f"*{LEDGER_SUFFIX}"):
-        kept |= {directory.session_folder(session).name for session in _open_sessions(path)}
+    for path in directory.ledger_paths():
+        with Ledger.read(path) as ledger:
+            ledger.check_head(directory.identity.card)
+            kept |= {directory.session_folder(each).name for each in _open_sessions(ledger)}
     gone = [folder for folder in folders if folder.name not in kept]
     for folder in gone:
         clear(folder)
     return tuple(folder.name for folder in gone)
 
 
-def _open_sessions(path: Path) -> set[str]:
+def _open_sessions(ledger: Ledger) -> set[str]:
     sessions: set[str] = set()
-    with Ledger.read(path) as ledger:
-        for entry in ledger.entries():
-            if entry.kind is EntryKind.AGREEMENT:
-                sessions.add(entry.session)
-            elif entry.kind is EntryKind.CLOSED:
-                sessions.discard(entry.session)
+    for entry in ledger.entries():
+        if entry.kind is EntryKind.AGREEMENT:
+            sessions.add(entry.session)
+        elif entry.kind is EntryKind.CLOSED:
+            sessions.discard(entry.session)
     return sessions

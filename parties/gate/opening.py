@@ -1,6 +1,7 @@
 """Sessions in a ledger: how one is entered there, and how it is found again."""
 
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from assistlearn.bundle import Card, Identity, open_cosigned, pack
 from assistlearn.checkpoints import ModelSpec
@@ -17,6 +18,8 @@ from protocols.agreement import Agreement
 from protocols.messages import Refusal
 from protocols.record import Closed, Joined, decode_record, encode_record
 from protocols.roles import Role
+
+GIVEN_UP: Final = "given up for a new one"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +95,10 @@ class Desk:
         samples: int,
         minimum_gain: float | None = None,
     ) -> Session:
-        """Begin the session that was agreed on: everything on disk, then the ledger."""
+        """Begin the session that was agreed on: everything on disk, then the ledger.
+
+        It takes the place of any that is open with this peer: what was left behind is over.
+        """
         agreement = agreed.agreement
         joined = Joined(
             samples=samples, minimum_gain=minimum_gain, peer_sealing_key=agreed.peer_sealing_key
@@ -104,12 +110,18 @@ class Desk:
         with disk_errors(f"write {agreements}"):
             agreements.mkdir(parents=True, exist_ok=True)
             write_durably(agreements / f"{agreement.session[:16]}.txt", agreed.note, mode=0o644)
-        self.ledger.append_many(
-            [
-                (EntryKind.AGREEMENT, agreement.session, agreed.note),
-                (EntryKind.EVENT, agreement.session, encode_record(joined)),
-            ]
-        )
+        left = [name for name, each in self.recorded().items() if each.closed is None]
+        over = encode_record(Closed(reason=GIVEN_UP))
+        with uninterrupted():
+            self.ledger.append_many(
+                [
+                    *((EntryKind.CLOSED, session, over) for session in left),
+                    (EntryKind.AGREEMENT, agreement.session, agreed.note),
+                    (EntryKind.EVENT, agreement.session, encode_record(joined)),
+                ]
+            )
+            for session in left:
+                clear(self.directory.session_folder(session))
         self._known.add(agreement.session)
         return Session(
             books=self._books(agreement, joined=joined, spec=spec, secrets=secrets),

@@ -1,5 +1,6 @@
 """The provider's gate: one listening port, any number of learners, a worker for each session."""
 
+import shlex
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from parties.directory import PartyDirectory
 from parties.gate.duty import Duty, Told
 from parties.gate.leftovers import sweep
 from parties.gate.link import ProviderPort
+from parties.gate.opening import GIVEN_UP
 from parties.gate.pace import PEER_FAULTS, POLL_MS, Heartbeat, send_burst
 from parties.gate.reception import Counter, Reception
 from parties.gate.session import Session
@@ -43,7 +45,6 @@ from protocols.provider import ProviderMachine
 from protocols.roles import Role
 
 MESSAGES_AT_ONCE: Final = 8  # taken in before sessions get their turn and tell how far they are
-GIVEN_UP: Final = "given up by the learner"
 ROUTES_KEPT: Final = 64  # of learners told to come again: more is under way from few at once
 
 
@@ -70,7 +71,7 @@ class ProviderGate:
         if Role(self._settings.role) is not Role.PROVIDER:
             raise PartyDirectoryError(
                 f"{directory.root} is a learner's directory",
-                hint=f"run `assistlearn learn {directory.root}`",
+                hint=f"run `assistlearn learn {shlex.quote(str(directory.root))}`",
             )
         self._visits: dict[str, Visit] = {}
         self._sent_away: deque[bytes] = deque(maxlen=ROUTES_KEPT)
@@ -169,12 +170,9 @@ class ProviderGate:
         full = self._full_for(counter)
         answer, session = self._reception.accept(counter, proposal, full=full)
         if session is not None:
-            # The same learner agrees anew: what it left behind is over.
             for visit in [v for v in self._visits.values() if v.counter is counter]:
+                visit.session.closed = True  # on record, with the new agreement
                 self._leave(visit, GIVEN_UP)
-            for known in counter.desk.recorded().values():
-                if known.closed is None and known.agreement.session != session.id:
-                    counter.desk.give_up(known.agreement.session, GIVEN_UP)
             self._report(
                 "agreed",
                 {"session": session.id, "learner": counter.name, **session.outline},

@@ -1,7 +1,7 @@
 """Who may come in to a provider, and how a new session is agreed on with them. No sockets."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,7 +11,7 @@ from assistlearn.errors import AssistLearnError, UnknownPeerError
 from parties.directory import PartyDirectory
 from parties.gate.guests import Guests
 from parties.gate.handshake import OwnSide, ProviderHandshake, check_loss
-from parties.gate.opening import Desk, RecordedSession
+from parties.gate.opening import Desk
 from parties.gate.session import Session
 from parties.secrets import SessionSecrets
 from parties.worker.requests import Described
@@ -124,25 +124,40 @@ class Reception:
 
     def greet(self, counter: Counter, hello: Hello, *, full: bool) -> Frame:
         """The answer to a Hello. One that was heard before gets the same answer again."""
-        known = _open_session_of(counter, hello.nonce)
-        secrets = None
-        if known is not None:
-            folder = self._directory.session_folder(known.agreement.session)
-            secrets = SessionSecrets.load(folder)
-        elif full:
-            return Refusal(session=b"", code=RefusalCode.BUSY, field="", own="", peer="")
-        counter.secrets = secrets or SessionSecrets.draw()
+        if counter.greeting is not None and counter.greeting.hello == hello:
+            return counter.greeting.welcome()
         side = OwnSide.of(
             self._described,
             identity=counter.desk.identity,
             peer=counter.desk.peer,
             terms=self._directory.settings.terms.terms(),
         )
+        secrets = self._known_secrets(counter, hello, side)
+        if secrets is None and full:
+            return Refusal(session=b"", code=RefusalCode.BUSY, field="", own="", peer="")
+        counter.secrets = secrets or SessionSecrets.draw()
         counter.greeting = ProviderHandshake(side, hello, counter.secrets)
         answer = counter.greeting.welcome()
         if isinstance(answer, Refusal):
             counter.note_refusal(f"{answer.field}: {answer.own} / {answer.peer}")
         return answer
+
+    def _known_secrets(
+        self, counter: Counter, hello: Hello, side: OwnSide
+    ) -> SessionSecrets | None:
+        """The secrets of the open session that this Hello began: of that very agreement alone.
+
+        With any other they would seal, and be noise for, two sessions.
+        """
+        for recorded in counter.desk.recorded().values():
+            agreement = recorded.agreement
+            if recorded.closed is None and agreement.learner_nonce == hello.nonce.hex():
+                folder = self._directory.session_folder(agreement.session)
+                secrets = SessionSecrets.load(folder)
+                with suppress(AssistLearnError):  # no agreement at all: not that one either
+                    if secrets and side.agreement(Role.PROVIDER, secrets, hello) == agreement:
+                        return secrets
+        return None
 
     def accept(
         self, counter: Counter, proposal: Proposal, *, full: bool
@@ -189,10 +204,3 @@ class Reception:
                 role=Role.PROVIDER,
             )
             return Counter(desk=desk, resources=stack.pop_all())
-
-
-def _open_session_of(counter: Counter, nonce: bytes) -> RecordedSession | None:
-    for recorded in counter.desk.recorded().values():
-        if recorded.agreement.learner_nonce == nonce.hex() and recorded.closed is None:
-            return recorded
-    return None

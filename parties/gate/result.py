@@ -1,10 +1,12 @@
 """What a learner gets out of a session: the best model of all rounds, and its card."""
 
 import json
+import re
 import shutil
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from assistlearn.bundle import Card
 from assistlearn.durable import disk_errors, move_durably, write_durably
@@ -13,8 +15,10 @@ from parties.directory import PartyDirectory
 from parties.gate.session import Session
 from protocols.learner import LearnerMachine
 
-MODEL = "assisted.safetensors"
-CARD = "assisted.toml"
+RESULT: Final = "assisted"
+MODEL: Final = f"{RESULT}.safetensors"
+CARD: Final = f"{RESULT}.toml"
+SESSION: Final = re.compile(rb'^session = "([0-9a-f]{16})', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,18 +38,51 @@ class SessionResult:
 
 
 def keep_result(directory: PartyDirectory, session: Session, peer: Card) -> SessionResult:
-    """Copy the best model out of the session's store, and write its card beside it.
+    """Keep the best model of a session that is complete, as the directory's result.
+
+    That of an earlier session stays, under its session's name.
 
     Raises:
-        StorageError: the disk is full or failing; the model is still in the store.
+        StorageError: the disk is full or failing; the model is still in the session's store.
     """
+    _set_aside(directory, new=session.id)
+    return _keep(directory, session, peer, name=RESULT)
+
+
+def keep_early_result(directory: PartyDirectory, session: Session, peer: Card) -> Path | None:
+    """Keep the best model of a session that ends early, under its name, if a round was paid.
+
+    Raises:
+        StorageError: as :func:`keep_result`.
+    """
+    machine = session.machine
+    if not isinstance(machine, LearnerMachine) or not machine.results:
+        return None
+    return _keep(directory, session, peer, name=session.id[:16]).model
+
+
+def _set_aside(directory: PartyDirectory, *, new: str) -> None:
+    card = directory.models / CARD
+    if not card.is_file():
+        return
+    found = SESSION.search(card.read_bytes())
+    name = found[1].decode() if found else "damaged"
+    if new.startswith(name):
+        return
+    with disk_errors(f"rename {card}"):
+        for path in (directory.models / MODEL, card):  # the card last: it says what is to be done
+            if path.is_file():
+                path.replace(path.with_name(name + path.suffix))
+
+
+def _keep(directory: PartyDirectory, session: Session, peer: Card, *, name: str) -> SessionResult:
     machine = session.machine
     assert isinstance(machine, LearnerMachine)
     best = machine.best
-    target = directory.models / MODEL
+    target = directory.models / f"{name}.safetensors"
     with disk_errors(f"write {target}"):
         directory.models.mkdir(parents=True, exist_ok=True)
-        unfinished = directory.models / f".{MODEL}.unfinished"
+        unfinished = directory.models / f".{target.name}.unfinished"
         shutil.copyfile(session.store.path(best.digest), unfinished)
         move_durably(unfinished, target)
     result = SessionResult(
@@ -71,8 +108,7 @@ def keep_result(directory: PartyDirectory, session: Session, peer: Card) -> Sess
     }
     # TOML's strings, numbers and lists of numbers are JSON's.
     text = "".join(f"{name} = {_toml(value)}\n" for name, value in values.items())
-    with disk_errors(f"write {directory.models / CARD}"):
-        write_durably(directory.models / CARD, text.encode(), mode=0o644)
+    write_durably(target.with_suffix(".toml"), text.encode(), mode=0o644)
     return result
 
 
@@ -80,12 +116,17 @@ def kept_result(directory: PartyDirectory) -> SessionResult | None:
     """The result of an earlier session, if there is one.
 
     Raises:
-        PartyDirectoryError: its card is damaged.
+        PartyDirectoryError: its card is damaged, or its model is not there.
         StorageError: it cannot be read.
     """
     path = directory.models / CARD
     if not path.is_file():
         return None
+    if not (directory.models / MODEL).is_file():
+        raise PartyDirectoryError(
+            f"{directory.models / MODEL} is not there, though {path} tells of it",
+            hint="put it back, or move the card to where the model is",
+        )
     try:
         with disk_errors(f"read {path}"):
             values = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -14,6 +14,8 @@ from assistlearn.digests import digest
 from assistlearn.errors import (
     AgreementMismatchError,
     BundleError,
+    ConfigError,
+    LocalProtocolError,
     PeerProtocolError,
     ProtocolError,
     RefusedByPeerError,
@@ -75,6 +77,18 @@ def test_a_key_that_everybody_can_open_is_refused_before_anything_is_signed(answ
     proposal = handshake.answer(dataclasses.replace(welcome, hello_nonce=hello.nonce))
     with pytest.raises(BundleError, match="or weak"):
         provider.accept(proposal)
+
+
+def test_what_the_provider_told_is_named_where_it_makes_the_terms_impossible(answering, sides):
+    handshake, provider = answering
+    welcome = dataclasses.replace(provider.welcome(), samples=10**15)
+    terms = dataclasses.replace(
+        handshake._side.terms, total_steps=10**6, learner_steps=None, provider_steps=None
+    )
+    handshake._side = dataclasses.replace(handshake._side, terms=terms)
+
+    with pytest.raises((ConfigError, LocalProtocolError), match=f"with {10**15} examples at the"):
+        handshake.answer(welcome)
 
 
 LEARNERS_OWN = {

@@ -4,13 +4,19 @@ import pytest
 from house import House, small_spec
 
 from assistlearn.bundle import unpack
-from assistlearn.errors import LedgerError
+from assistlearn.errors import LedgerError, LedgerTruncatedError
+from assistlearn.ledger import Ledger
+from assistlearn.ledger.heads import head_path
 from parties.audit import ledgers, verify
 from parties.directory import PartyDirectory
 from parties.gate.guests import Guests
+from parties.gate.handshake import LearnerHandshake, OwnSide
+from parties.gate.leftovers import sweep
 from parties.gate.reception import Reception
+from parties.secrets import SessionSecrets
 from parties.setup import add_peer, make_party
 from parties.worker.requests import Described
+from protocols.messages import Acceptance
 from protocols.roles import Role
 
 
@@ -177,3 +183,96 @@ def test_a_learner_fills_the_ledger_with_no_more_than_so_many_refusals(
         "refusal 1",
         "refusal 2",
     ]
+
+
+@pytest.fixture
+def hello(tmp_path, provider, cards):
+    """A Hello of ada's, and how to answer a welcome as she does."""
+    directory = PartyDirectory(tmp_path / "ada")
+    add_peer(directory, provider.identity.card)
+    side = OwnSide.of(
+        Described(spec=small_spec().text(), samples=10, schema=""),
+        identity=directory.identity,
+        peer=provider.identity.card,
+        terms=directory.settings.terms.terms(),
+    )
+    return LearnerHandshake(side, SessionSecrets.draw())
+
+
+def begun(reception, counter, learner):
+    """A session that is agreed on; the secrets that the provider keeps for it."""
+    welcome = reception.greet(counter, learner.hello(), full=False)
+    acceptance, session = reception.accept(counter, learner.answer(welcome), full=False)
+    assert isinstance(acceptance, Acceptance)
+    return session
+
+
+def test_a_hello_said_twice_is_answered_alike(cards, reception, hello):
+    counter = reception.counter(cards["ada"])
+
+    first = reception.greet(counter, hello.hello(), full=False)
+    second = reception.greet(counter, hello.hello(), full=False)
+
+    assert first == second
+
+
+def test_secrets_are_of_one_session_though_a_learner_repeats_its_nonce(
+    provider, cards, reception, hello
+):
+    counter = reception.counter(cards["ada"])
+    first = begun(reception, counter, hello)
+    secrets = SessionSecrets.load(provider.session_folder(first.id))
+    other_key = SessionSecrets(
+        nonce=hello._secrets.nonce,
+        sealing_seed=b"o" * 32,
+        bundle_secret=b"o" * 32,
+        noise_seed=b"o" * 32,
+    )
+    again = LearnerHandshake(hello._side, other_key)
+
+    second = begun(reception, counter, again)
+
+    assert second.id != first.id
+    kept = SessionSecrets.load(provider.session_folder(second.id))
+    assert kept.noise_seed != secrets.noise_seed
+    assert kept.sealing_seed != secrets.sealing_seed
+    assert SessionSecrets.load(provider.session_folder(first.id)) is None
+    found = {name: each.closed for name, each in counter.desk.recorded().items()}
+    assert found == {first.id: "given up for a new one", second.id: None}
+
+
+def test_a_learner_that_starts_again_gets_the_session_that_it_began(
+    provider, cards, reception, hello
+):
+    counter = reception.counter(cards["ada"])
+    first = begun(reception, counter, hello)
+    reception.dismiss(counter)  # as after a restart
+    counter = reception.counter(cards["ada"])
+
+    welcome = reception.greet(counter, hello.hello(), full=True)
+    acceptance, session = reception.accept(counter, hello.answer(welcome), full=True)
+
+    assert session is None
+    assert hello.answer(acceptance).agreement.session == first.id
+
+
+@pytest.mark.parametrize("what", ["deleted", "cut"])
+def test_a_ledger_that_lost_entries_is_not_gone_on_with_and_nothing_is_swept(
+    provider, cards, reception, hello, what
+):
+    counter = reception.counter(cards["ada"])
+    session = begun(reception, counter, hello)
+    counter.note_refusal("something")
+    reception.close()
+    path = provider.ledger_path(cards["ada"])
+    head = head_path(path).read_bytes()
+    path.unlink()
+    if what == "cut":
+        Ledger.open(path, now_ms=lambda: 0).close()
+
+    with pytest.raises(LedgerError):
+        sweep(provider)
+    assert SessionSecrets.load(provider.session_folder(session.id)) is not None
+    with pytest.raises(LedgerTruncatedError, match="its signed head says 3"):
+        provider.open_ledger(cards["ada"])
+    assert head_path(path).read_bytes() == head

@@ -79,7 +79,7 @@ def test_a_session_whose_folder_was_deleted_is_given_up_by_both(parties):
     parties.processes[-2].stop()
     assert not theirs.exists()
     assert endings(parties, LEARNER)[0].startswith("given up")
-    assert endings(parties, PROVIDER) == ["given up by the learner", "completed"]
+    assert endings(parties, PROVIDER) == ["given up for a new one", "completed"]
     for each in (LEARNER, PROVIDER):
         assert parties.verify(each)[0] == 0
 

@@ -11,7 +11,7 @@ from pair import Pair, agreement
 
 from assistlearn.errors import PeerProtocolError
 from protocols.agreement import LossPrecision, Weighting
-from protocols.events import Received
+from protocols.events import Received, RoundResult
 from protocols.learner import LearnerMachine
 from protocols.messages import Carriage, CheckpointMessage, CloseReason, TrajectoryClosed
 from protocols.provider import ProviderMachine
@@ -175,6 +175,20 @@ def test_rounds_stop_when_the_last_one_gained_too_little():
 
     assert len(pair.learner.results) == 2
     assert pair.sent[Role.LEARNER][-1].reason is CloseReason.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("losses", "stops"),
+    [([math.inf], True), ([1.0, math.inf], True), ([math.inf, 1.0], False), ([1.0, 0.2], False)],
+)
+def test_rounds_stop_when_no_finite_loss_shows_what_was_gained(losses, stops):
+    machine = LearnerMachine(agreement(rounds=9), own_samples=10, minimum_gain=0.5)
+    machine.results = [
+        RoundResult(round=n, digest="", global_loss=loss, provider_choice="", step=0)
+        for n, loss in enumerate(losses, start=1)
+    ]
+
+    assert machine._reason_to_stop() == (CloseReason.STOPPED if stops else None)
 
 
 def test_provider_learns_which_model_is_kept():
