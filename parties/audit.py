@@ -1,20 +1,28 @@
 """Auditing a party's directory: its ledgers, what they replay to, and the files they name."""
 
-from collections.abc import Callable, Iterator
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from assistlearn.bundle import Card
 from assistlearn.digests import file_digest
-from assistlearn.errors import CardError, LedgerDigestError, LedgerError, PartyDirectoryError
+from assistlearn.durable import disk_errors
+from assistlearn.errors import CardError, LedgerDigestError, LedgerError
 from assistlearn.ledger import AuditReport, Entry, Ledger, verify_ledger
-from parties.directory import CARD_SUFFIX, LEDGER_SUFFIX, PartyDirectory
+from parties.directory import CARD_SUFFIX, PartyDirectory
 from parties.gate.opening import recorded_sessions
-from parties.gate.result import kept_result
+from parties.gate.result import CARD
 from parties.history import History, histories, lines
+from protocols.events import RoundResult
 from protocols.learner import LearnerMachine
 from protocols.roles import Role
+from protocols.selection import select_checkpoint
+
+MODEL_SUFFIX: Final = ".safetensors"
+SESSION_NAME: Final = re.compile(r"[0-9a-f]{16}")  # of a session's files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,22 +35,33 @@ class LedgerView:
     histories: dict[str, History]
 
 
-def ledgers(directory: PartyDirectory) -> Iterator[tuple[Card, Path]]:
+def ledgers(
+    directory: PartyDirectory, *, failed: Callable[[LedgerError, Path], None] | None = None
+) -> Iterator[tuple[Card, Path]]:
     """Every ledger, with the card of whom it is kept with: on file still, or not any more.
 
+    Args:
+        directory: the party's.
+        failed: told of a ledger of which it is not known with whom it was kept, so that the
+            others can still be looked at; without it, that ends the list.
+
     Raises:
-        LedgerError: there is none at all, one was deleted, or it is not known with whom it was
-            kept.
+        LedgerError: there is none at all; or, without ``failed``, what it would be told.
     """
-    folder = directory.ledgers
-    cards = (path.with_suffix(LEDGER_SUFFIX) for path in folder.glob(f"*{CARD_SUFFIX}"))
-    paths = sorted({*folder.glob(f"*{LEDGER_SUFFIX}"), *cards})
+    paths = directory.ledger_paths()
     if not paths:
         raise LedgerError(
             f"{directory.root} has no ledger yet", hint="it begins with the first session"
         )
     for path in paths:
-        yield _kept_with(directory, path), path
+        try:
+            peer = _kept_with(directory, path)
+        except LedgerError as error:
+            if failed is None:
+                raise
+            failed(error, path)
+        else:
+            yield peer, path
 
 
 def view(directory: PartyDirectory, peer: Card, path: Path) -> LedgerView:
@@ -62,7 +81,7 @@ def view(directory: PartyDirectory, peer: Card, path: Path) -> LedgerView:
 def verify(
     directory: PartyDirectory, peer: Card, path: Path, *, passed: Callable[[str], None]
 ) -> tuple[AuditReport, LedgerView]:
-    """All steps of an audit, in order; each is told to ``passed`` when it holds.
+    """All steps of an audit of one ledger, in order; each is told to ``passed`` when it holds.
 
     Raises:
         LedgerError: a class, and so an exit code, for each kind of failure.
@@ -116,32 +135,126 @@ def _kept_with(directory: PartyDirectory, ledger: Path) -> Card:
     return card
 
 
+def check_results(directory: PartyDirectory, views: Iterable[LedgerView]) -> int:
+    """Compare a learner's models and every value of their cards with what the ledgers replay to.
+
+    A card may be of any ledger's session, so this is for once all of them are found whole.
+
+    Returns:
+        How many there are: the result, and what other sessions left under their names.
+
+    Raises:
+        LedgerDigestError: they are not what the ledgers say.
+        StorageError: they cannot be read.
+    """
+    sessions = {
+        session: (history, view_.peer)
+        for view_ in views
+        for session, history in view_.histories.items()
+    }
+    cards = [
+        path
+        for path in sorted(directory.models.glob("*.toml"))
+        if path.name == CARD or SESSION_NAME.fullmatch(path.stem)
+    ]
+    for card in cards:
+        _check_result(card, sessions)
+    return len(cards)
+
+
+def _check_result(card: Path, sessions: Mapping[str, tuple[History, Card]]) -> None:
+    try:
+        values = tomllib.loads((_content(card) or b"").decode())
+    except (ValueError, RecursionError) as error:  # as TOML and Unicode have them
+        raise _differs(card) from error
+    session, rounds = str(values.get("session")), values.get("rounds")
+    history, peer = sessions.get(session, (None, None))
+    if history is None or peer is None or not isinstance(history.machine, LearnerMachine):
+        raise LedgerDigestError(
+            f"{card} is of a session that this party's ledgers do not record as a learner's",
+            hint="move it to the directory of the learner that it came from",
+        )
+    results = history.machine.results
+    if card.name == CARD:
+        sound = history.machine.done and rounds == len(results)
+    else:  # a session that ended early, or was about to: it may have gone on since
+        sound = session.startswith(card.stem) and rounds in range(1, len(results) + 1)
+    if not sound or type(rounds) is not int:
+        raise _differs(card)
+    for name, value in _card_values(history, peer, results[:rounds]).items():
+        if repr(values.get(name)) != repr(value):  # 1, 1.0 and true are equal, but not alike
+            raise LedgerDigestError(
+                f"{card} says that {name} is {values.get(name)!r}, its ledger says {value!r}",
+                hint="it was changed since; restore it from a backup, or ask who changed it",
+            )
+    model = card.with_suffix(MODEL_SUFFIX)
+    if not model.is_file():  # it is set aside before its card, perhaps by a process killed then
+        aside = card.with_name(session[:16] + MODEL_SUFFIX)
+        model = aside if aside.is_file() else model
+    if _digest(model) != values["sha256"]:
+        raise _differs(model)
+
+
+def _card_values(
+    history: History, peer: Card, results: Sequence[RoundResult]
+) -> Mapping[str, object]:
+    agreement = history.recorded.agreement
+    losses = [result.global_loss for result in results]
+    best = results[select_checkpoint(tuple(losses))]
+    return {
+        "session": history.session,
+        "provider": peer.name,
+        "provider_fingerprint": peer.fingerprint,
+        "round": best.round,
+        "rounds": len(results),
+        "price": agreement.price * len(results),
+        "currency": agreement.currency,
+        "global_loss": best.global_loss,
+        "global_losses": losses,
+        "sha256": best.digest,
+    }
+
+
 def _check_files(directory: PartyDirectory, seen: LedgerView) -> int:
     checked = 0
     for session, history in seen.histories.items():
         agreement = directory.agreements / f"{session[:16]}.txt"
-        if agreement.is_file():
-            if agreement.read_bytes() != history.recorded.note:
-                raise _differs(agreement)
-            checked += 1
+        text = _content(agreement)
+        if text is None:
+            raise _missing(agreement)
+        if text != history.recorded.note:
+            raise _differs(agreement)
+        checked += 1
         spool = directory.session_folder(session) / "spool"
         for path in sorted(spool.glob("*.safetensors")):
-            if file_digest(path) != path.stem:
+            if _digest(path) != path.stem:
                 raise _differs(path)
             checked += 1
-    try:
-        result = kept_result(directory)
-    except PartyDirectoryError as error:
-        raise _differs(directory.models / "assisted.toml") from error
-    if result is not None and result.session in seen.histories:
-        machine = seen.histories[result.session].machine
-        assert isinstance(machine, LearnerMachine)
-        if not machine.results or machine.best.digest != result.digest:
-            raise _differs(directory.models / "assisted.toml")
-        if file_digest(result.model) != result.digest:
-            raise _differs(result.model)
-        checked += 1
     return checked
+
+
+def _content(path: Path) -> bytes | None:
+    """What a file holds; nothing if it is not there, which is no disk trouble."""
+    with disk_errors(f"read {path}"):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+
+def _digest(path: Path) -> str:
+    with disk_errors(f"read {path}"):
+        try:
+            return file_digest(path)
+        except FileNotFoundError as error:
+            raise _missing(path) from error
+
+
+def _missing(path: Path) -> LedgerDigestError:
+    return LedgerDigestError(
+        f"{path} is missing, and the ledger names it",
+        hint="restore it from a backup, or ask who took it away",
+    )
 
 
 def _differs(path: Path) -> LedgerDigestError:

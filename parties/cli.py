@@ -99,14 +99,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(arguments: Sequence[str]) -> int:
     try:
-        # Without standalone mode click raises instead of exiting by itself.
-        code = cli.main(args=list(arguments), prog_name="assistlearn", standalone_mode=False)
-        sys.stdout.flush()
+        return _ended(arguments)
     except BrokenPipeError:
         # The reader (head, less) has seen enough. Point stdout elsewhere, or Python
         # complains once more when it closes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+
+
+def _ended(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code, after words on what went wrong.
+
+    Raises:
+        BrokenPipeError: nobody reads the output, or those words.
+    """
+    try:
+        # Without standalone mode click raises instead of exiting by itself.
+        code = cli.main(args=list(arguments), prog_name="assistlearn", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return USAGE

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from assistlearn.bundle import unpack
+from assistlearn.bundle import BundleHeader, unpack
 from assistlearn.errors import AssistLearnError, LedgerHistoryError
 from assistlearn.ledger import Entry, EntryKind
 from parties.gate.books import bundle_bytes, header_of, recorded_offer
@@ -12,7 +12,13 @@ from parties.gate.opening import RecordedSession
 from protocols.events import Received, Sampled, Scored, Started
 from protocols.learner import LearnerMachine
 from protocols.machines import Machine, machine_of
-from protocols.messages import CheckpointMessage, Message, SessionClosed, TrajectoryClosed
+from protocols.messages import (
+    Carriage,
+    CheckpointMessage,
+    Message,
+    SessionClosed,
+    TrajectoryClosed,
+)
 from protocols.record import Closed, Joined, decode_record
 from protocols.roles import Role
 
@@ -28,6 +34,8 @@ class History:
     recorded: RecordedSession
     machine: Machine | None = None
     said: list[Message] = field(default_factory=list)
+    arriving: BundleHeader | None = None
+    """Of the bundle on record whose message was not handed on yet: one at a time."""
     sent: int = 0
     received: int = 0
     sent_bytes: int = 0
@@ -73,14 +81,16 @@ class History:
                 self.sent_bytes += bundle_bytes(header, offer)
                 message = self.said[self.sent]
                 self.sent += 1
-                if header.round != message.round:
-                    raise LedgerHistoryError(
-                        f"the note sent is of round {header.round}, {message.round} was due"
-                    )
+                _check_header(header, message)
                 return f"left: {_described(message)}"
             case EntryKind.RECEIVED:
                 offer = recorded_offer(entry.body, session=self.session)
                 header = header_of(offer.note)
+                if self.arriving is not None:
+                    raise LedgerHistoryError(
+                        f"bundle {header.seq} arrived before bundle {self.arriving.seq} came in"
+                    )
+                self.arriving = header
                 self.received += 1
                 self.received_bytes += bundle_bytes(header, offer)
                 return f"arriving: bundle {header.seq} of round {header.round}"
@@ -101,6 +111,11 @@ class History:
                 return f"joined with {record.samples} examples"
             case Closed():
                 return f"closed: {record.reason}"
+            case Received(message=message):
+                if self.arriving is None:
+                    raise LedgerHistoryError("a message came in of which no bundle is on record")
+                _check_header(self.arriving, message)
+                self.arriving = None
         assert self.machine is not None, "an event before the session began"
         self.said.extend(self.machine.handle(record))
         return _happened(record)
@@ -143,6 +158,16 @@ def refusal_text(entry: Entry) -> str:
             return f"refused by the peer: {code}: {field} is {theirs} there, {ours} here"
         case _:
             raise LedgerHistoryError(f"entry {entry.index} is no refusal of ours")
+
+
+def _check_header(header: BundleHeader, message: Message) -> None:
+    """Refuse a message that is not what the header of its bundle was signed for."""
+    attached = isinstance(message, CheckpointMessage) and message.carriage is Carriage.ATTACHED
+    if header.round != message.round or (header.payload > 0) != attached:
+        raise LedgerHistoryError(
+            f"bundle {header.seq} is signed for round {header.round} and {header.payload} bytes,"
+            f" its message is: {_described(message)}"
+        )
 
 
 def _described(message: Message) -> str:

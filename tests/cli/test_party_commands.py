@@ -11,6 +11,7 @@ import pytest
 from house import House
 from twoparties import ledger_file
 
+from assistlearn.bundle import Card
 from assistlearn.ledger import Ledger
 from parties.setup import make_party
 from protocols.roles import Role
@@ -352,3 +353,52 @@ def test_audit_exits_with_a_code_for_each_kind_of_damage(ended, tmp_path, damage
 
     assert found.returncode in code, found.stdout + found.stderr
     assert "hint:" in found.stderr
+
+
+@pytest.mark.parametrize("command", ["show", "verify"])
+def test_audit_goes_on_to_the_other_ledgers_after_one_that_fails(ended, tmp_path, command):
+    copy = tmp_path / "learner"
+    shutil.copytree(ended[0].parties[Role.LEARNER].root, copy)
+    ledger = ledger_file(copy, "provider")
+    (copy / "ledger/a-stray.card").write_text("assistlearn-ca")
+    shutil.copy(copy / "peers/provider.card", copy / "ledger/other.card")
+    broken = copy / "ledger" / f"learner-{Card.parse(own_card(copy)).fingerprint[:16]}.sqlite"
+    broken.write_bytes(b"no ledger")
+    broken.with_suffix(".card").write_text(own_card(copy))
+
+    found = typed("audit", command, copy)
+    as_json = typed("audit", command, copy, "--json")
+
+    assert found.returncode == as_json.returncode == 50  # that of the first
+    told = [line for line in found.stderr.splitlines() if "assistlearn: error: " in line]
+    named = ["a-stray.sqlite", broken.name, "other.sqlite"]
+    assert [name in line for name, line in zip(named, told, strict=True)] == [True] * 3
+    assert found.stderr.count("assistlearn: hint: ") == 3
+    assert {"show": "3 of 3 rounds", "verify": f"{ledger}\n  1. "}[command] in found.stdout
+    events = [json.loads(line) for line in as_json.stdout.splitlines()]
+    assert [each["exit_code"] for each in events if "error" in each] == [50, 51, 50]
+    assert [each["event"] for each in events if "event" in each][-1] == {
+        "show": "session",
+        "verify": "verified",
+    }[command]
+
+
+def own_card(root):
+    """A party's own card, as text."""
+    return (root / "keys/card.txt").read_text()
+
+
+@pytest.mark.parametrize("whose", Role)
+def test_audit_says_what_is_wrong_with_a_result_that_is_not_the_ledgers(ended, tmp_path, whose):
+    house, _ = ended
+    copy = tmp_path / "party"
+    shutil.copytree(house.parties[whose].root, copy)
+    (copy / "models").mkdir()
+    (copy / "models/assisted.toml").write_text(f'session = "{house.agreement.session}"\n')
+
+    found = typed("audit", "verify", copy)
+
+    assert found.returncode == 54
+    assert "assisted.toml" in found.stderr
+    assert "hint:" in found.stderr
+    assert "Traceback" not in found.stderr

@@ -70,7 +70,7 @@ def ended(parties, learner, *, result=False):
     assert not CONTROL.search(said)
     assert not [e for e in learner.events if CONTROL.search(str(e.get("error", "")))]
     audited(parties.home(LEARNER))
-    assert (parties.home(LEARNER) / "models").exists() == result
+    assert (parties.home(LEARNER) / "models/assisted.toml").exists() == result
     assert code == 0 or learner.error["exit_code"] == code
     return code
 
