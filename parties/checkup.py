@@ -33,6 +33,7 @@ from protocols.roles import Role
 
 REACH_S: Final = 3.0
 ADVISED_EXAMPLES: Final = 1_000  # between two checkpoints that are sent
+SHOWN: Final = 100  # characters of a line of the schema that people read aloud
 LIBRARIES: Final = ("torch", "pyzmq", "cryptography", "safetensors", "msgpack")
 
 
@@ -144,16 +145,18 @@ def _task(directory: PartyDirectory) -> Iterator[Check]:
     if not agreeable.exit_code:
         batch = directory.settings.task.settings.get("batch_size")
         examples = min(batch, described.samples) if isinstance(batch, int) else None
-        yield from privacy(terms, Role(directory.settings.role), examples=examples)
+        role = Role(directory.settings.role)
+        yield from privacy(terms, role, examples=examples, own=described.samples)
 
 
-def privacy(terms: Terms, role: Role, *, examples: int | None) -> Iterator[Check]:
+def privacy(terms: Terms, role: Role, *, examples: int | None, own: int) -> Iterator[Check]:
     """How many examples lie between the two nearest checkpoints of a round, if any two are sent.
 
     Args:
         terms: of the session.
         role: whose checkpoints.
         examples: seen in one update; None where the settings do not say.
+        own: all that this party has. Those that are seen again count once.
     """
     steps = terms.learner_steps if role is Role.LEARNER else terms.provider_steps
     # Without total updates of our own, what is known is the period, but not where a round ends.
@@ -171,7 +174,7 @@ def privacy(terms: Terms, role: Role, *, examples: int | None) -> Iterator[Check
             f" two checkpoints at least {ADVISED_EXAMPLES:,} examples are advised",
         )
         return
-    gaps = [examples * each for each in updates]
+    gaps = [min(examples * each, own) for each in updates]
     fewest = min(gaps)
     only_last = len(gaps) > 1 and fewest < min(gaps[:-1])
     between = "the last two checkpoints of a round" if only_last else "two checkpoints"
@@ -186,7 +189,9 @@ def privacy(terms: Terms, role: Role, *, examples: int | None) -> Iterator[Check
         state="warning",
         detail=f"{detail}, at least {ADVISED_EXAMPLES:,} are advised: from neighbouring models"
         " single records can be read",
-        hint="make the updates of a round a multiple of terms.sampling_period"
+        hint="add examples: with so few, no setting reaches what is advised"
+        if own < ADVISED_EXAMPLES
+        else "make the updates of a round a multiple of terms.sampling_period"
         if only_last and min(gaps[:-1]) >= ADVISED_EXAMPLES
         else "raise terms.sampling_period or the batch size",
     )
@@ -196,8 +201,15 @@ def _shown(schema: str) -> str:
     """What must be alike on both sides, short enough to read aloud."""
     if not schema:
         return "the task does not say what both sides' data must have in common"
-    lines = "; ".join(line[:100] for line in schema.splitlines())
+    lines = "; ".join(map(_shortened, schema.splitlines()))
     return f"{digest(schema.encode())[:16]} ({lines})"
+
+
+def _shortened(line: str) -> str:
+    """A long line's beginning with a digest of the whole, or a difference would not show."""
+    if len(line) <= SHOWN:
+        return line
+    return f"{line[:SHOWN]}... (whole: {digest(line.encode())[:8]})"
 
 
 def _terms(terms: Terms, schema: str, steps: int, spec: ModelSpec) -> str:
@@ -246,7 +258,7 @@ def _link(directory: PartyDirectory) -> str:
             f"cannot reach {link.provider}: {error.strerror or error}",
             hint="check that the provider is running and that no firewall is in between",
         ) from error
-    return f"{link.provider} answers"
+    return f"{link.provider} answers (keys are not tried here)"
 
 
 def _running(directory: PartyDirectory) -> bool:

@@ -21,13 +21,15 @@ def previewed(directory: PartyDirectory) -> dict[str, Any]:
     settings = directory.settings
     terms = settings.terms.terms()
     peers = directory.cards()
+    role = Role(settings.role)
+    if peers and role is Role.LEARNER:
+        directory.only_peer()  # as a session would; without any card it is said further below
     worker = WorkerProcess(directory.root)
     try:
         described = worker.describe()
     finally:
         worker.stop()
     spec = ModelSpec.parse(described.spec)
-    role = Role(settings.role)
     steps = terms.learner_steps if role is Role.LEARNER else terms.provider_steps
     # Where the split depends on the peer's data size, the most that it can be.
     at_most = steps or (terms.total_steps or 2) - 1

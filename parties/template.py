@@ -39,8 +39,8 @@ target = "label"             # the column to predict
 # task = "regression"        # with loss = "mse" above
 # features = ["age", "bmi"]  # columns to use, in this order; all but the target if absent
 # classes = [0, 1]           # all classes, the same on both sides, even if one lacks some
-# mean = [54.0, 27.1]        # scaling, the same on both sides: one number a feature
-# std = [11.5, 4.8]
+# mean = { age = 54.0, bmi = 27.1 }  # subtracted from these columns, alike on both sides
+# std = { age = 11.5, bmi = 4.8 }    # and they are divided by it afterwards
 model = "mlp"
 optimizer = "SGD"            # any optimiser of torch.optim
 optimizer_settings = { lr = 0.05, momentum = 0.9 }
@@ -51,7 +51,8 @@ $link
 deadline_s = 30              # without a sign of life for so long, the link counts as lost
 """)
 LEARNER: Final = """\
-# Buy no further round once one lowers the global loss by less than this, in nats:
+# Buy no further round once one lowers the global loss by less than this, in nats. Judged from
+# round 2 on: at least two rounds are bought, unless one ends without a finite global loss.
 # minimum_gain = 0.01
 """
 

@@ -24,12 +24,42 @@ from assistlearn.tasks.columns import (
     read_table,
 )
 from assistlearn.tasks.examples import TensorExamples
+from assistlearn.tasks.forms import (
+    ARRAY,
+    BY_COLUMN,
+    COUNT,
+    NAME,
+    NAMES,
+    PATH,
+    VALUES,
+    Form,
+    check_forms,
+)
 from assistlearn.tasks.recipe import Kind, Recipe, assemble
 from assistlearn.tasks.references import did_you_mean
 from assistlearn.tasks.splits import Share
 from assistlearn.tasks.supervised import SupervisedTask
 
 KINDS: Final = ("classification", "regression")
+TABLE: Final[Mapping[str, Form]] = {
+    "train": PATH,
+    "test": PATH,
+    "target": NAME,
+    "features": NAMES,
+    "classes": VALUES,
+    "mean": BY_COLUMN,
+    "std": BY_COLUMN,
+    "fill": BY_COLUMN,
+}
+ARRAYS: Final[Mapping[str, Form]] = {
+    "train": PATH,
+    "test": PATH,
+    "inputs": NAME,
+    "targets": NAME,
+    "classes": COUNT,
+    "mean": ARRAY,
+    "std": ARRAY,
+}
 
 
 def table(  # noqa: PLR0913  # settings of a file, by keyword
@@ -67,6 +97,9 @@ def table(  # noqa: PLR0913  # settings of a file, by keyword
         ConfigError: a setting is wrong.
     """
     settings = Recipe.read(recipe, table, {})
+    given = {"train": train, "test": test, "target": target, "features": features}
+    scales = {"mean": mean, "std": std, "fill": fill}
+    check_forms({**given, "classes": classes, **scales}, TABLE)
     _check_kind(task)
     columns = read_table(Path(train))
     names = [name for name in columns if name != target] if features is None else [*features]
@@ -140,6 +173,8 @@ def arrays(  # noqa: PLR0913  # settings of a file, by keyword
         ConfigError: a setting is wrong.
     """
     settings = Recipe.read(recipe, arrays, {})
+    given = {"train": train, "test": test, "inputs": inputs, "targets": targets}
+    check_forms({**given, "classes": classes, "mean": mean, "std": std}, ARRAYS)
     _check_kind(task)
     if not (np.asarray(std, np.float32) > 0).all():
         raise ConfigError(
@@ -188,5 +223,6 @@ def arrays(  # noqa: PLR0913  # settings of a file, by keyword
 
 
 def _check_kind(task: str) -> None:
+    check_forms({"task": task}, {"task": NAME})
     if task not in KINDS:
         raise ConfigError(f"task {task!r} is unknown", hint=did_you_mean(task, KINDS))

@@ -1,12 +1,16 @@
 """``assistlearn learn``: the learner's side of one session."""
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from parties.output import Output, json_option
+
+if TYPE_CHECKING:
+    from parties.gate.result import SessionResult
 
 
 @click.command(epilog="Example: assistlearn learn clinic --preview, then: assistlearn learn clinic")
@@ -58,9 +62,16 @@ def learn(directory: Path, preview: bool, again: bool, as_json: bool) -> None:
         model=str(result.model),
         new=result.new,
     )
+    for line in _last_lines(result, directory):
+        output.say(line)
+
+
+def _last_lines(result: "SessionResult", directory: Path) -> Iterator[str]:
+    """What there is now, and a command to copy into a shell."""
+    where = shlex.quote(str(directory))
     if result.new:
-        output.say(f"best model: round {result.round} of {result.rounds}, {result.model}")
-        output.say(f"what left and what came in: assistlearn audit show {directory}")
+        yield f"best model: round {result.round} of {result.rounds}, {result.model}"
+        yield f"what left and what came in: assistlearn audit show {where}"
     else:
-        output.say(f"a session was completed here before: its model is {result.model}")
-        output.say(f"to buy another one: assistlearn learn {directory} --again")
+        yield f"a session was completed here before: its model is {result.model}"
+        yield f"to buy another one: assistlearn learn {where} --again"

@@ -1,5 +1,6 @@
 """What the demo found: a table, a few sentences, and what to type next."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -56,8 +57,9 @@ def findings(results: Results) -> Iterator[str]:
 def next_steps(directories: Mapping[Role, Path]) -> Iterator[str]:
     """Commands to try now, shortest first."""
     program = typed_as()
+    learner = shlex.quote(str(directories[Role.LEARNER]))
     steps = {
-        f"{program} audit show {directories[Role.LEARNER]}": "what left and what came in",
+        f"{program} audit show {learner}": "what left and what came in",
         f"{program} init learner my-clinic": "the same with your own data",
         f"{program} simulate CONFIG": "try terms before you buy",
     }

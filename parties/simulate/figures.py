@@ -18,11 +18,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from assistlearn.durable import disk_errors
 from parties.output import format_bytes
+from parties.simulate.advice import last_round
 from parties.simulate.outcome import ASSISTED, LABELS
 from parties.simulate.results import Results
 
 DPI: Final = 150
 WIDE: Final = 10.0  # ratio of the largest loss to the smallest
+THIN: Final = 0.8  # points; a line that nobody measured
 FEW: Final = 300.0  # below this ratio there is room for labels between powers of ten
 
 
@@ -68,7 +70,7 @@ def draw_rounds(path: Path, results: Results) -> None:
     titles = {"accuracy": "How good the model gets", "global_loss": "What selection looks at"}
     for axis, measure in zip(axes, panels, strict=True):
         axis.set_title(titles.get(measure, measure), loc="left", fontsize=11)
-    _finish(figure, axes, path, note=_note(results))
+    _finish(figure, axes, path, note=_note(results, "mean and standard error"))
 
 
 def draw_costs(path: Path, results: Results) -> None:
@@ -99,7 +101,7 @@ def draw_costs(path: Path, results: Results) -> None:
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_bytes(value)))
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.xaxis.set_minor_locator(NullLocator())
-    _finish(figure, axes, path, note=_note(results))
+    _finish(figure, axes, path, note=_note(results, "mean"))
 
 
 def _panels(count: int) -> tuple[Figure, list[Axes]]:
@@ -114,12 +116,15 @@ def _panels(count: int) -> tuple[Figure, list[Axes]]:
 
 
 def _draw_against_rounds(axis: Axes, results: Results, method: str, measure: str) -> None:
-    rounds = list(range(1, results.rounds + 1))
+    rounds = list(range(1, last_round(results, method) + 1))
     spreads = [results.spread(method, round_, measure) for round_ in rounds]
     means = np.array([each.mean for each in spreads])
     errors = np.nan_to_num(np.array([each.error for each in spreads]))
     line = LINES[method]
     axis.plot(rounds, means, **_look(line, method))
+    if rounds[-1] < results.rounds:  # nothing was made there: what it had stays what it has
+        look = _look(line, method) | {"marker": "", "linewidth": THIN, "label": None}
+        axis.plot([rounds[-1], results.rounds], [means[-1], means[-1]], **look)
     if method == ASSISTED:  # one band only: several hide each other
         axis.fill_between(
             rounds, means - errors, means + errors, color=line.colour, alpha=0.18, linewidth=0
@@ -171,11 +176,12 @@ def _percent(value: float, _: object) -> str:
     return f"{round(100 * value, 1):g} %"
 
 
-def _note(results: Results) -> str:
+def _note(results: Results, drawn: str) -> str:
+    """What the figure shows; ``drawn`` names the statistics over seeds."""
     seeds = len({run.seed for run in results.runs})
     task = results.settings.terms.task
     gamma = results.settings.split.imbalance
-    spread_text = "one seed" if seeds == 1 else f"mean and standard error of {seeds} seeds"
+    spread_text = "one seed" if seeds == 1 else f"{drawn} of {seeds} seeds"
     return f"{task}, imbalance {gamma:g}, {spread_text}"
 
 

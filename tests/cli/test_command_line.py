@@ -108,6 +108,23 @@ def test_a_reader_that_stops_reading_is_no_error():
     assert process.returncode == 1
 
 
+@pytest.mark.parametrize("arguments", [["learn", "nowhere", "--json"], ["bogus", "--json"]])
+def test_a_failure_that_nobody_reads_shows_no_traceback(tmp_path, arguments):
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.run(
+        [sys.executable, "-m", "parties", *arguments],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+        cwd=tmp_path,
+    )
+    os.close(write)
+
+    assert process.stderr == b""
+    assert process.returncode == 1
+
+
 def test_help_needs_no_torch_and_no_command():
     check = (
         "import sys\nfrom parties.cli import main\n"

@@ -1,6 +1,7 @@
 """The demo, from events as real parties emit them; and once in earnest."""
 
 import json
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -136,10 +137,10 @@ def test_programs_get_every_event_of_both_parties(capsys):
 
 
 def test_next_steps_are_commands_that_exist(tmp_path):
-    lines = list(next_steps({role: tmp_path / role for role in Role}))
+    lines = list(next_steps({role: tmp_path / f"our {role}" for role in Role}))
 
     assert all("assistlearn " in line.partition("  ")[0] for line in lines)
-    assert str(tmp_path / "learner") in lines[0]
+    assert str(tmp_path / "our learner") in shlex.split(lines[0])
 
 
 def test_demo_settings_are_a_valid_file_for_simulate_and_use_what_real_parties_use():

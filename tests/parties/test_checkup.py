@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assistlearn.errors import TransportError
-from parties.checkup import ADVISED_EXAMPLES, _link, privacy
+from parties.checkup import ADVISED_EXAMPLES, _link, _shown, privacy
 from parties.directory import PartyDirectory
 from parties.settings import TermsSettings
 from parties.setup import make_party
@@ -16,11 +16,13 @@ from parties.template import config_text
 from protocols.roles import Role
 from protocols.sampling import Sampling
 
+MANY = 10**9
 
-def told(examples, role=Role.LEARNER, **terms):
-    """The one check of a party that sees so many examples in an update."""
+
+def told(examples, role=Role.LEARNER, own=MANY, **terms):
+    """The one check of a party that sees so many examples in an update, and has so many."""
     settings = TermsSettings(task="toy", **terms)
-    (found,) = privacy(settings.terms(), role, examples=examples)
+    (found,) = privacy(settings.terms(), role, examples=examples, own=own)
     return found
 
 
@@ -50,7 +52,7 @@ def test_doctor_calls_and_listens_where_the_link_will_by_ipv4_and_ipv6(tmp_path,
         learner = directory_of(tmp_path / "learner", Role.LEARNER, address)
         provider = directory_of(tmp_path / "provider", Role.PROVIDER, address)
 
-        assert _link(learner) == f"{address} answers"
+        assert _link(learner) == f"{address} answers (keys are not tried here)"
         with pytest.raises(TransportError, match="cannot listen"):
             _link(provider)
     assert _link(provider) == f"{address} is free"
@@ -109,13 +111,34 @@ def test_examples_that_the_settings_do_not_tell_are_warned_of_as_unknown():
     assert found.hint.startswith("set batch_size")
 
 
+def test_examples_that_are_seen_again_count_once():
+    terms = {"learner_steps": 100, "provider_steps": 100, "sampling_period": 50}
+
+    many, few = told(32, own=1_200, **terms), told(32, own=150, **terms)
+
+    assert (many.state, many.detail) == ("ok", "1,200 examples between two checkpoints")
+    assert few.state == "warning"
+    assert few.detail.startswith("150 examples between two checkpoints, at least 1,000")
+    assert few.hint.startswith("add examples")
+
+
+def test_data_that_differ_far_down_a_long_line_look_different_in_that_line():
+    alike = ", ".join(f"column_{number}" for number in range(40))
+
+    one, other = (_shown(f"task: x\nfeatures: {alike}, {last}") for last in ("bmi", "age"))
+
+    assert one.split("(", 1)[1] != other.split("(", 1)[1]
+    assert len(one) < 200
+    assert _shown("task: x").endswith(" (task: x)")
+
+
 @pytest.mark.parametrize("examples", [1, None])
 def test_one_checkpoint_alone_has_no_neighbour(examples):
     settings = TermsSettings(
         task="toy", learner_steps=10, provider_steps=10, sampling_period=50, include_last=False
     )
 
-    assert not list(privacy(settings.terms(), Role.LEARNER, examples=examples))
+    assert not list(privacy(settings.terms(), Role.LEARNER, examples=examples, own=MANY))
 
 
 @given(

@@ -2,7 +2,11 @@
 
 import pytest
 
-from parties.preview import preview_lines
+from assistlearn.errors import UnknownPeerError
+from parties.directory import PartyDirectory
+from parties.preview import preview_lines, previewed
+from parties.setup import add_peer, make_party
+from protocols.roles import Role
 from protocols.sampling import Sampling, sampled_steps
 
 FACTS = {
@@ -44,3 +48,15 @@ def test_the_number_of_checkpoints_and_where_they_lie_are_told(sampling, told):
     }
 
     assert told in "\n".join(preview_lines(facts))
+
+
+def test_a_learner_with_two_providers_is_refused_as_its_session_would_be(tmp_path):
+    make_party(tmp_path / "clinic", role=Role.LEARNER, name="clinic")
+    clinic = PartyDirectory(tmp_path / "clinic")
+    for name in ("radlab", "registry"):
+        add_peer(clinic, make_party(tmp_path / name, role=Role.PROVIDER, name=name))
+
+    with pytest.raises(UnknownPeerError, match="has 2") as caught:
+        previewed(clinic)
+
+    assert caught.value.hint.startswith("use one directory")

@@ -3,7 +3,7 @@
 import pytest
 from simulating import made_results, small_settings
 
-from parties.simulate.advice import advice, gain_ceased
+from parties.simulate.advice import advice, gain, gain_ceased
 from parties.simulate.outcome import ASSISTED
 
 SEEDS = 5
@@ -80,3 +80,72 @@ def test_gain_ceased_is_the_last_round_above_its_standard_error():
 
     assert gain_ceased(results) == 2
     assert gain_ceased(made_results({ASSISTED: [[0.1, 0.5]]})) is None
+
+
+def stopped(*rounds, baseline_rounds=6):
+    """Results where assisted runs stopped after so many rounds of six, and a baseline did not."""
+    settings = small_settings(
+        seeds=list(range(len(rounds))), rounds=6, budget=30_000, minimum_gain=0.01
+    )
+    curve = [0.1, 0.6, 0.65, 0.66, 0.67, 0.68, 0.69]
+    apart = [[a + 0.001 * seed * (n % 2) for n, a in enumerate(curve)] for seed in range(9)]
+    methods = {
+        ASSISTED: [apart[seed][: last + 1] for seed, last in enumerate(rounds)],
+        "learner_only": [apart[seed][: baseline_rounds + 1] for seed in range(len(rounds))],
+    }
+    return made_results(methods, settings=settings)
+
+
+def test_advice_is_on_the_last_round_that_was_really_bought():
+    first, second, *_ = advice(stopped(2, 2, 2))
+
+    assert first.startswith("Round 2 changed accuracy by +4.90 points for 50.00 EUR")
+    assert "of round 3" in first
+    assert second == "All runs stopped after round 2, as minimum_gain says (100.00 EUR)."
+
+
+def test_a_round_that_few_runs_bought_is_judged_by_these_alone():
+    results = stopped(2, 3, 6, 6)
+
+    first, second, *_ = advice(results)
+
+    assert gain(results, 6).count == 2
+    assert "Round 6" in first
+    assert "measured on 2 seeds: too few to say" in first
+    assert second == (
+        "2 of 4 runs stopped after rounds 2 to 3, as minimum_gain says (on average 125.00 EUR)."
+    )
+
+
+def test_runs_that_made_all_rounds_did_not_stop_early():
+    assert "stopped" not in " ".join(advice(stopped(6, 6, 6)))
+
+
+def test_where_the_seeds_agree_there_is_no_interval_and_no_verdict():
+    still, up = ([[0.1, 0.6, end]] * 3 for end in (0.6, 0.7))
+
+    (same, *_) = advice(made_results({ASSISTED: still}))
+    (alike, *_) = advice(made_results({ASSISTED: up}))
+
+    assert same == (
+        "Round 2 did not change accuracy for 50.00 EUR on any of 3 seeds, which is too little to"
+        " tell whether round 3 is worth buying; take more seeds."
+    )
+    assert alike.startswith("Round 2 changed accuracy by +10.00 points for 50.00 EUR on each of 3")
+    assert "too little to tell" in alike
+    beside = " ".join(advice(made_results({ASSISTED: still, "provider_only": still})))
+    assert "has +0.00 points (the same on all 3 seeds) against it" in beside
+    assert "interval" not in same + alike + beside
+    assert "standard error" not in beside
+
+
+@pytest.mark.parametrize("end", [0.7, 0.6005, 0.5])
+def test_a_round_that_the_budget_cannot_buy_is_not_advised_on(end):
+    settings = small_settings(seeds=list(range(SEEDS)), rounds=6, budget=10_000)
+    results = made_results({ASSISTED: curves(0.1, 0.6, end, spread=0.01)}, settings=settings)
+
+    first, second, *rest = advice(results)
+
+    assert second == "The budget ends after round 2 of 6."
+    assert "round 3" not in " ".join([first, *rest])
+    assert first.startswith("Round 2 changed accuracy")

@@ -4,12 +4,13 @@ import subprocess
 import sys
 
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from simulating import made_results, small_settings
 
 from assistlearn.errors import StorageError
-from parties.simulate.figures import LINES, draw_costs, draw_rounds
-from parties.simulate.outcome import LABELS, METHODS
+from parties.simulate.figures import LINES, _draw_against_rounds, draw_costs, draw_rounds
+from parties.simulate.outcome import ASSISTED, LABELS, METHODS
 
 CURVES = {method: [[0.1, 0.5, 0.6 + 0.01 * n], [0.1, 0.4, 0.7]] for n, method in enumerate(METHODS)}
 
@@ -43,3 +44,31 @@ def test_drawing_never_loads_the_interactive_part_of_matplotlib():
     check = "import sys, parties.simulate.figures; assert 'matplotlib.pyplot' not in sys.modules"
 
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+def test_rounds_that_were_not_made_are_drawn_thin_and_without_markers():
+    curves = {ASSISTED: [[0.1, 0.5, 0.6], [0.1, 0.4]], "learner_only": [[0.1, *[0.4] * 5]] * 2}
+    results = made_results(curves, settings=small_settings(rounds=5, budget=25_000))
+    axis = Figure().add_subplot()
+
+    for method in curves:
+        _draw_against_rounds(axis, results, method, "accuracy")
+
+    made, held, alone = axis.lines
+    assert (list(made.get_xdata()), list(held.get_xdata())) == ([1, 2], [2, 5])
+    assert list(held.get_ydata()) == [made.get_ydata()[-1]] * 2
+    assert made.get_marker() != held.get_marker() == ""
+    assert held.get_linewidth() < made.get_linewidth()
+    assert list(alone.get_xdata()) == [1, 2, 3, 4, 5]
+    assert len(axis.get_legend_handles_labels()[1]) == len(curves)
+
+
+def test_a_figure_names_the_error_only_where_one_is_drawn(tmp_path):
+    results = made_results(CURVES)
+
+    for draw, name in ((draw_rounds, "rounds.svg"), (draw_costs, "costs.svg")):
+        draw(tmp_path / name, results)
+
+    # The text of an SVG is drawn as paths, with what they say in comments.
+    assert "mean and standard error of 2 seeds" in (tmp_path / "rounds.svg").read_text()
+    assert "mean of 2 seeds" in (tmp_path / "costs.svg").read_text()
