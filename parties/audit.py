@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,12 +14,10 @@ from assistlearn.errors import CardError, LedgerDigestError, LedgerError
 from assistlearn.ledger import AuditReport, Entry, Ledger, verify_ledger
 from parties.directory import CARD_SUFFIX, PartyDirectory
 from parties.gate.opening import recorded_sessions
-from parties.gate.result import CARD
+from parties.gate.result import CARD, card_values
 from parties.history import History, histories, lines
-from protocols.events import RoundResult
 from protocols.learner import LearnerMachine
 from protocols.roles import Role
-from protocols.selection import select_checkpoint
 
 MODEL_SUFFIX: Final = ".safetensors"
 SESSION_NAME: Final = re.compile(r"[0-9a-f]{16}")  # of a session's files
@@ -181,7 +179,7 @@ def _check_result(card: Path, sessions: Mapping[str, tuple[History, Card]]) -> N
         sound = session.startswith(card.stem) and rounds in range(1, len(results) + 1)
     if not sound or type(rounds) is not int:
         raise _differs(card)
-    for name, value in _card_values(history, peer, results[:rounds]).items():
+    for name, value in card_values(history.recorded.agreement, peer, results[:rounds]).items():
         if repr(values.get(name)) != repr(value):  # 1, 1.0 and true are equal, but not alike
             raise LedgerDigestError(
                 f"{card} says that {name} is {values.get(name)!r}, its ledger says {value!r}",
@@ -193,26 +191,6 @@ def _check_result(card: Path, sessions: Mapping[str, tuple[History, Card]]) -> N
         model = aside if aside.is_file() else model
     if _digest(model) != values["sha256"]:
         raise _differs(model)
-
-
-def _card_values(
-    history: History, peer: Card, results: Sequence[RoundResult]
-) -> Mapping[str, object]:
-    agreement = history.recorded.agreement
-    losses = [result.global_loss for result in results]
-    best = results[select_checkpoint(tuple(losses))]
-    return {
-        "session": history.session,
-        "provider": peer.name,
-        "provider_fingerprint": peer.fingerprint,
-        "round": best.round,
-        "rounds": len(results),
-        "price": agreement.price * len(results),
-        "currency": agreement.currency,
-        "global_loss": best.global_loss,
-        "global_losses": losses,
-        "sha256": best.digest,
-    }
 
 
 def _check_files(directory: PartyDirectory, seen: LedgerView) -> int:

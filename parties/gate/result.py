@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,10 @@ from assistlearn.durable import disk_errors, move_durably, write_durably
 from assistlearn.errors import PartyDirectoryError
 from parties.directory import PartyDirectory
 from parties.gate.session import Session
+from protocols.agreement import Agreement
+from protocols.events import RoundResult
 from protocols.learner import LearnerMachine
+from protocols.selection import select_checkpoint
 
 RESULT: Final = "assisted"
 MODEL: Final = f"{RESULT}.safetensors"
@@ -94,22 +98,37 @@ def _keep(directory: PartyDirectory, session: Session, peer: Card, *, name: str)
         model=target,
         new=True,
     )
-    values: dict[str, object] = {
-        "session": session.id,
-        "provider": peer.name,
-        "provider_fingerprint": peer.fingerprint,
-        "round": best.round,
-        "rounds": result.rounds,
-        "price": session.agreement.price * result.rounds,
-        "currency": session.agreement.currency,
-        "global_loss": best.global_loss,
-        "global_losses": [round_.global_loss for round_ in machine.results],
-        "sha256": best.digest,
-    }
+    values = card_values(session.agreement, peer, machine.results)
     # TOML's strings, numbers and lists of numbers are JSON's.
     text = "".join(f"{name} = {_toml(value)}\n" for name, value in values.items())
     write_durably(target.with_suffix(".toml"), text.encode(), mode=0o644)
     return result
+
+
+def card_values(
+    agreement: Agreement, peer: Card, results: Sequence[RoundResult]
+) -> Mapping[str, object]:
+    """What the card beside a model says of the rounds that brought it; an audit works it out too.
+
+    Args:
+        agreement: of the session.
+        peer: the provider.
+        results: all rounds so far, at least one.
+    """
+    losses = [result.global_loss for result in results]
+    best = results[select_checkpoint(tuple(losses))]
+    return {
+        "session": agreement.session,
+        "provider": peer.name,
+        "provider_fingerprint": peer.fingerprint,
+        "round": best.round,
+        "rounds": len(results),
+        "price": agreement.price * len(results),
+        "currency": agreement.currency,
+        "global_loss": best.global_loss,
+        "global_losses": losses,
+        "sha256": best.digest,
+    }
 
 
 def kept_result(directory: PartyDirectory) -> SessionResult | None:

@@ -72,7 +72,8 @@ def results_table(results: Results) -> Table:
     last = results.rounds
     accuracy = results.main_measure == "accuracy"
     table = Table(box=None, pad_edge=False)  # fits 80 columns; money is in the files
-    table.add_column(f"after round {last}", no_wrap=True)
+    early = any(run.rounds[-1].round < last for run in results.of(ASSISTED))
+    table.add_column(f"after round {last}{' or stop' if early else ''}", no_wrap=True)
     if accuracy:
         table.add_column("accuracy, %", justify="right")
         table.add_column("vs learner alone", justify="right")

@@ -5,6 +5,7 @@ from simulating import made_results, small_settings
 
 from parties.simulate.advice import advice, gain, gain_ceased
 from parties.simulate.outcome import ASSISTED
+from parties.simulate.study import results_table
 
 SEEDS = 5
 
@@ -149,3 +150,10 @@ def test_a_round_that_the_budget_cannot_buy_is_not_advised_on(end):
     assert second == "The budget ends after round 2 of 6."
     assert "round 3" not in " ".join([first, *rest])
     assert first.startswith("Round 2 changed accuracy")
+
+
+@pytest.mark.parametrize(
+    ("rounds", "heading"), [((2, 2, 6), "after round 6 or stop"), ((6, 6, 6), "after round 6")]
+)
+def test_the_table_says_that_some_runs_stopped_before_its_round(rounds, heading):
+    assert results_table(stopped(*rounds)).columns[0].header == heading
