@@ -17,7 +17,7 @@ import click
 
 from assistlearn import errors
 from assistlearn.errors import AssistLearnError
-from parties.output import print_json
+from parties.output import print_error
 from parties.version import installed_version
 
 COMMANDS: Final = {
@@ -133,12 +133,7 @@ def _complain(error: BaseException, arguments: Sequence[str]) -> int:
     message, hint, code = _explained(error, arguments)
     if _debug() and code not in {USAGE, INTERRUPTED}:
         traceback.print_exception(error)
-    if "--json" in arguments:
-        print_json({"error": message, "hint": hint, "exit_code": code})
-    else:
-        click.echo(f"assistlearn: error: {message}", err=True)
-        if hint:
-            click.echo(f"assistlearn: hint: {hint}", err=True)
+    print_error(message, hint=hint, code=code, as_json="--json" in arguments)
     return code
 
 

@@ -13,7 +13,7 @@ LEARNER: Final[Mapping[str, str]] = {
     "agreed": "both signed; rounds: up to {rounds}, session {session:.16}",
     "resumed": "going on with session {session:.16} in round {round}",
     "lost": "session {session:.16} is given up: {folder} is gone, or its keys are",
-    "saved": "the session ends early; the best model of its complete rounds is {model}",
+    "saved": "the session is broken off; the best model of its complete rounds is {model}",
     "quiet": "  nothing heard from {peer} for {seconds:.0f} s; waiting up to {deadline_s:g} s",
     "started": "the initial model's own loss is {loss:.4f}",
     "sampled": "  round {round}: sampled at step {step}, own loss {loss_or_word}",

@@ -153,6 +153,16 @@ def print_json(value: Mapping[str, object]) -> None:
     sys.stdout.flush()
 
 
+def print_error(message: str, *, hint: str, code: int, as_json: bool) -> None:
+    """What went wrong and what to do about it, in the one form in which every command says so."""
+    if as_json:
+        print_json({"error": message, "hint": hint, "exit_code": code})
+        return
+    click.echo(f"assistlearn: error: {message}", err=True)
+    if hint:
+        click.echo(f"assistlearn: hint: {hint}", err=True)
+
+
 def json_safe(value: Any) -> Any:
     """``value`` with null for every float that JSON cannot hold."""
     if isinstance(value, float) and not math.isfinite(value):

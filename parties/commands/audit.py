@@ -10,7 +10,7 @@ import click
 from rich.table import Table
 
 from assistlearn.errors import AssistLearnError
-from parties.output import Output, format_bytes, format_money, json_option, print_json
+from parties.output import Output, format_bytes, format_money, json_option, print_error
 
 if TYPE_CHECKING:
     from assistlearn.bundle import Card
@@ -31,12 +31,7 @@ class _Failures:
     def tell(self, error: AssistLearnError, path: Path) -> None:
         """Say what is wrong with ``path``, in the form in which every command ends with one."""
         message = str(error) if str(path) in str(error) else f"{path}: {error}"
-        if self._json:
-            print_json({"error": message, "hint": error.hint, "exit_code": error.exit_code})
-        else:
-            click.echo(f"assistlearn: error: {message}", err=True)
-            if error.hint:
-                click.echo(f"assistlearn: hint: {error.hint}", err=True)
+        print_error(message, hint=error.hint, code=error.exit_code, as_json=self._json)
         self.code = self.code or error.exit_code
 
     @contextmanager

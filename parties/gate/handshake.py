@@ -195,9 +195,11 @@ class LearnerHandshake:
                 try:
                     self._agreement = self._side.agreement(Role.LEARNER, self._secrets, frame)
                 except (ConfigError, LocalProtocolError) as error:
+                    if self._side.terms.total_steps is None:
+                        raise
                     # Its number of examples is part of what gave these steps.
                     told = f"with {frame.samples} examples at the provider: {error}"
-                    raise type(error)(told, hint=error.hint) from error
+                    raise error.worded(told, hint=error.hint) from error
                 return Proposal(note=self._side.identity.sign(self._agreement.text()))
             case Acceptance() if self._agreement is not None and self._welcome is not None:
                 cards = (self._side.identity.card, self._side.peer)

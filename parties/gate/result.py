@@ -56,24 +56,28 @@ def keep_result(directory: PartyDirectory, session: Session, peer: Card) -> Sess
 def keep_early_result(directory: PartyDirectory, session: Session, peer: Card) -> Path | None:
     """Keep the best model of a session that ends early, under its name, if a round was paid.
 
+    If all its rounds were made, it is the directory's result.
+
     Raises:
         StorageError: as :func:`keep_result`.
     """
     machine = session.machine
     if not isinstance(machine, LearnerMachine) or not machine.results:
         return None
+    if machine.done:  # every round was made: only the goodbye is missing
+        return keep_result(directory, session, peer).model
     return _keep(directory, session, peer, name=session.id[:16]).model
 
 
 def _set_aside(directory: PartyDirectory, *, new: str) -> None:
     card = directory.models / CARD
-    if not card.is_file():
-        return
-    found = SESSION.search(card.read_bytes())
-    name = found[1].decode() if found else "damaged"
-    if new.startswith(name):
-        return
     with disk_errors(f"rename {card}"):
+        if not card.is_file():
+            return
+        found = SESSION.search(card.read_bytes())
+        name = found[1].decode() if found else "damaged"
+        if new.startswith(name):
+            return
         for path in (directory.models / MODEL, card):  # the card last: it says what is to be done
             if path.is_file():
                 path.replace(path.with_name(name + path.suffix))

@@ -195,12 +195,7 @@ def test_a_bundle_whose_payload_never_came_whole_passes_with_the_session_open_an
 ):
     house = House(tmp_path, spec=small_spec(numbers=3 << 18))
     learner, provider = (house.parties[role] for role in Role)
-    learner.work()
-    house.send(Role.PROVIDER)
-    house.hear(Role.LEARNER)
-    for _ in range(3):  # status, offer and a piece
-        house.send(Role.LEARNER)
-        house.hear(Role.PROVIDER)
+    house.bring_under_way(pieces=1)
     house.restart(Role.PROVIDER)
     provider.die()
 

@@ -91,6 +91,15 @@ def test_what_the_provider_told_is_named_where_it_makes_the_terms_impossible(ans
         handshake.answer(welcome)
 
 
+def test_the_provider_is_not_named_where_its_data_changed_nothing(answering):
+    handshake, provider = answering
+    terms = dataclasses.replace(handshake._side.terms, round_bytes=1)
+    handshake._side = dataclasses.replace(handshake._side, terms=terms)
+
+    with pytest.raises(ConfigError, match=r"^terms\.round_bytes is 1, "):
+        handshake.answer(provider.welcome())
+
+
 LEARNERS_OWN = {
     "hello": HELLO,
     "proposal": Proposal(note=b"x"),

@@ -188,20 +188,9 @@ def test_acknowledging_what_was_never_sent_is_refused(house):
         session.receive(claim)
 
 
-def in_transfer(house: House, pieces: int) -> None:
-    """Bring the learner's first checkpoint under way, so many pieces of it arrived."""
-    learner = house.parties[Role.LEARNER]
-    learner.work()
-    house.send(Role.PROVIDER)
-    house.hear(Role.LEARNER)
-    for _ in range(2 + pieces):  # status and offer first
-        house.send(Role.LEARNER)
-        house.hear(Role.PROVIDER)
-
-
 def test_pieces_lost_with_the_power_are_sent_again(tmp_path):
     house = House(tmp_path, spec=small_spec(numbers=4 << 18), rounds=1)
-    in_transfer(house, pieces=3)
+    house.bring_under_way(pieces=3)
     provider = house.parties[Role.PROVIDER]
     provider.session.status_due = True
     house.send(Role.PROVIDER)
@@ -220,7 +209,7 @@ def test_pieces_lost_with_the_power_are_sent_again(tmp_path):
 @pytest.mark.parametrize("damage", [b"\xff" * 8, b"?" * 8], ids=["not finite", "finite"])
 def test_pieces_damaged_on_our_disk_come_again_and_nobody_is_blamed(tmp_path, damage):
     house = House(tmp_path, spec=small_spec(numbers=4 << 18), rounds=1)
-    in_transfer(house, pieces=3)
+    house.bring_under_way(pieces=3)
     provider = house.parties[Role.PROVIDER]
     (quarantined,) = provider.root.glob("rounds/*/spool/quarantine/*.part")
     provider.session.suspend()
@@ -236,7 +225,7 @@ def test_pieces_damaged_on_our_disk_come_again_and_nobody_is_blamed(tmp_path, da
 
 def test_a_payload_that_is_wrong_again_after_it_came_again_is_the_senders_fault(tmp_path):
     house = House(tmp_path, spec=small_spec(numbers=4 << 18), rounds=1)
-    in_transfer(house, pieces=3)
+    house.bring_under_way(pieces=3)
     for file in house.parties[Role.LEARNER].session.store.folder.glob("*.safetensors"):
         with file.open("r+b") as opened:
             opened.seek(3 << 20)
@@ -252,7 +241,7 @@ def test_a_payload_that_is_wrong_again_after_it_came_again_is_the_senders_fault(
 def test_a_value_that_is_not_finite_is_refused_with_its_piece(tmp_path, monkeypatch):
     house = House(tmp_path, spec=small_spec(numbers=4 << 18), rounds=1)
     monkeypatch.setattr("parties.gate.sender.check_file", lambda *_: None)  # a cheating learner
-    in_transfer(house, pieces=0)
+    house.bring_under_way(pieces=0)
     learner, provider = house.parties[Role.LEARNER], house.parties[Role.PROVIDER]
     for file in learner.session.store.folder.glob("*.safetensors"):
         with file.open("r+b") as opened:
@@ -275,7 +264,7 @@ def test_a_payload_that_was_whole_before_a_crash_is_handed_on_after_it(tmp_path,
     house = House(tmp_path, spec=small_spec(numbers=3 << 18), rounds=1)
     with monkeypatch.context() as crash:
         crash.setattr(Receiver, "delivered", lambda self: None)
-        in_transfer(house, pieces=4)  # three and the rest
+        house.bring_under_way(pieces=4)  # three and the rest
 
     house.restart(Role.PROVIDER)
 

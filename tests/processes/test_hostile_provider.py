@@ -255,6 +255,7 @@ def test_what_is_said_after_the_end_is_refused_and_the_model_stays(house, mallor
 
     assert ended(house, learner, result=True) == 21
     assert house.result()["sha256"] == told[0].digest
+    assert not (house.home(LEARNER) / "models" / f"{house.result()['session'][:16]}.toml").exists()
 
 
 def test_after_all_of_that_an_honest_session_ends_well(house):

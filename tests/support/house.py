@@ -184,6 +184,15 @@ class House:
         self.parties[role].session.receive(decode_frame(self.wire[role].popleft()))
         return True
 
+    def bring_under_way(self, *, pieces: int) -> None:
+        """Begin to move the learner's first checkpoint, until so many pieces of it arrived."""
+        self.parties[Role.LEARNER].work()
+        self.send(Role.PROVIDER)
+        self.hear(Role.LEARNER)
+        for _ in range(2 + pieces):  # status and offer first
+            self.send(Role.LEARNER)
+            self.hear(Role.PROVIDER)
+
     def step(self, role: Role, action: int) -> bool:
         """One of the three things that a party can do next."""
         return (self.parties[role].work, lambda: self.send(role), lambda: self.hear(role))[action]()
