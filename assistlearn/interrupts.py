@@ -10,6 +10,15 @@ from typing import Final
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
+def stop_on_sigterm() -> None:
+    """Let a service manager's SIGTERM end this process as Ctrl-C does.
+
+    Raises:
+        ValueError: called outside of the main thread.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """A request to stop that comes inside is obeyed at the end of the block.

@@ -1,6 +1,5 @@
 """What happens in a session, in plain lines for people. JSON readers get the events as they are."""
 
-import signal
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -41,16 +40,6 @@ def lines(templates: Mapping[str, str], event: str, fields: Mapping[str, Any]) -
     """The line for an event, if it has one."""
     if event in templates:
         yield templates[event].format(**fields, **_in_words(fields))
-
-
-def stop_on_sigterm() -> None:
-    """Let a service manager's SIGTERM end the process as Ctrl-C does."""
-
-    def stop(number: int, frame: object) -> None:
-        del number, frame
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
 
 
 def _in_words(fields: Mapping[str, Any]) -> dict[str, str]:

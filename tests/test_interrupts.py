@@ -5,8 +5,7 @@ import threading
 
 import pytest
 
-from assistlearn.interrupts import SIGNALS, uninterrupted
-from parties.narrate import stop_on_sigterm
+from assistlearn.interrupts import SIGNALS, stop_on_sigterm, uninterrupted
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,7 @@ def learn(directory: Path, preview: bool, again: bool, as_json: bool) -> None:
     """
     from parties.directory import PartyDirectory  # noqa: PLC0415
     from parties.gate.learner import LearnerGate  # noqa: PLC0415
-    from parties.narrate import LEARNER, lines, stop_on_sigterm  # noqa: PLC0415
+    from parties.narrate import LEARNER, lines  # noqa: PLC0415
     from parties.session_bar import session_bar  # noqa: PLC0415
 
     output = Output(as_json=as_json)
@@ -40,7 +40,6 @@ def learn(directory: Path, preview: bool, again: bool, as_json: bool) -> None:
         for line in preview_lines(facts):
             output.say(line)
         return
-    stop_on_sigterm()
 
     with session_bar(output) as bar:
 

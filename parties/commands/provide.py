@@ -20,10 +20,9 @@ def provide(directory: Path, sessions: int | None, as_json: bool) -> None:
     """
     from parties.directory import PartyDirectory  # noqa: PLC0415
     from parties.gate.provider import ProviderGate  # noqa: PLC0415
-    from parties.narrate import PROVIDER, lines, stop_on_sigterm  # noqa: PLC0415
+    from parties.narrate import PROVIDER, lines  # noqa: PLC0415
 
     output = Output(as_json=as_json)
-    stop_on_sigterm()
 
     def report(event: str, fields: Mapping[str, Any]) -> None:
         output.event(event, **fields)

@@ -125,6 +125,20 @@ def test_a_failure_that_nobody_reads_shows_no_traceback(tmp_path, arguments):
     assert process.returncode == 1
 
 
+def test_a_service_manager_may_end_a_command_that_is_still_being_loaded():
+    loading = (
+        "import signal\nfrom parties import cli\n"
+        "cli.importlib.import_module = lambda name: signal.raise_signal(signal.SIGTERM)\n"
+        "cli.main(['provide', 'radlab'])"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", loading], capture_output=True, text=True, check=False
+    )
+
+    assert process.returncode == 130
+    assert "type the same again to go on: assistlearn provide radlab" in process.stderr
+
+
 def test_help_needs_no_torch_and_no_command():
     check = (
         "import sys\nfrom parties.cli import main\n"

@@ -1,6 +1,7 @@
 """Processes killed at any point, started again with the same command: one result, one account."""
 
 import random
+import signal
 import time
 from collections import Counter
 
@@ -70,7 +71,8 @@ def play(parties, plan, rng, *, kill_worker):
             waiting.pop(0)
             done += 1
         time.sleep(0.005)
-    assert processes[PROVIDER].stop() in {0, 130}
+    # The last: it had been started again so lately that its interpreter was still being loaded.
+    assert processes[PROVIDER].stop() in {0, 130, -signal.SIGTERM}
     return done
 
 
