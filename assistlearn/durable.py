@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -38,6 +39,44 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class EarlySync:
+    """Has the disk begin with a file that still grows, so that the sync at its end is short.
+
+    Left to itself the system begins late, and a sync then waits for the whole file: a quarter of
+    the time in which 45 MB arrive.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._thread = ThreadPoolExecutor(max_workers=1)  # starts with the first task
+        self._under_way: Future[None] | None = None
+
+    def begin(self) -> None:
+        """Begin with what was written so far, unless the disk is busy with what came before.
+
+        Raises:
+            OSError: what came before could not be written.
+        """
+        if self._under_way is None or self._under_way.done():
+            self.finish()
+            self._under_way = self._thread.submit(os.fsync, self._descriptor)
+
+    def finish(self) -> None:
+        """Wait for what was begun.
+
+        Raises:
+            OSError: it could not be written. The system tells of a fault once: a sync after this
+                one would find nothing wrong.
+        """
+        if self._under_way is not None:
+            self._under_way.result()
+            self._under_way = None
+
+    def close(self) -> None:
+        """Wait, whatever comes of it; the descriptor may be closed then."""
+        self._thread.shutdown()
 
 
 def move_durably(source: Path, target: Path) -> None:

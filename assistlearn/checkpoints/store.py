@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -91,6 +92,8 @@ class CheckpointStore:
         self.folder = folder
         self._durable = durable
         self._quarantine = folder / "quarantine"
+        self._deleter = ThreadPoolExecutor(max_workers=1)  # its thread starts with the first task
+        self._deletions: list[Future[None]] = []
         with disk_errors(f"create {self._quarantine}"):
             self._quarantine.mkdir(parents=True, exist_ok=True)
 
@@ -130,11 +133,19 @@ class CheckpointStore:
     def keep_only(self, digests: Iterable[str]) -> None:
         """Delete every other checkpoint. Files in quarantine and unfinished ones stay.
 
-        A power cut may bring some back, until this is called again.
+        They are out of the store when this returns; the disk then takes its time to free what a
+        large file held. A power cut may bring some back, until this is called again, or leave
+        unfinished files of them.
+
+        Raises:
+            StorageError: the disk is read-only or failing, now or since the last call.
         """
         with disk_errors(f"delete checkpoints from {self.folder}"):
+            while self._deletions and self._deletions[0].done():
+                self._deletions.pop(0).result()
             for digest in self.digests() - set(digests):
-                self.path(digest).unlink(missing_ok=True)
+                doomed = self.path(digest).rename(self.folder / f"{UNFINISHED}{digest}")
+                self._deletions.append(self._deleter.submit(doomed.unlink, missing_ok=True))
 
     def discard_unfinished(self) -> None:
         """Delete what a killed process left half written. Only while nobody else writes here."""

@@ -8,7 +8,7 @@ compared), and never hold more than one block of the file in memory.
 import os
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ MAX_ABS: Final = 1e6
 running variances of features nobody scaled reach 1e5; from 1e6 on a product of two float32
 layers is still finite, so that a peer cannot break our evaluation by overflow alone."""
 
-BLOCK_BYTES: Final = 1 << 18  # block and scratch fit the second-level cache together
+BLOCK_BYTES: Final = 1 << 18  # fits the second-level cache of any machine of today
 
 Block = npt.NDArray[np.uint8]
 
@@ -72,7 +72,6 @@ class BytesCheck:
         self._next_tensor()
         self._cut = b""  # the beginning of an element
         self._max_abs = max_abs
-        self._scratch: Block = np.empty(BLOCK_BYTES, np.uint8)
 
     def update(self, data: bytes | memoryview) -> None:
         """Check the next bytes.
@@ -86,7 +85,7 @@ class BytesCheck:
             if tensor is None:
                 raise TensorError(f"{self._name} goes on after its last tensor")
             size = self._size
-            part = view[: min(BLOCK_BYTES, self._left)]
+            part = view[: self._left]
             if self._cut or len(part) < size:
                 begun, self._cut = self._cut, self._cut + part[: size - len(self._cut)]
                 view = view[len(self._cut) - len(begun) :]
@@ -132,7 +131,7 @@ class BytesCheck:
         if tensor.dtype is DType.I64:
             index = _first_negative(part.view("<i8"))
         else:
-            index = _first_beyond(part, self._scratch, tensor.dtype, self._max_abs)
+            index = _first_beyond(part, tensor.dtype, self._max_abs)
         if index is not None:
             value = _value(part, tensor.dtype, index)
             counter = tensor.dtype is DType.I64
@@ -148,22 +147,27 @@ def _first_negative(counters: npt.NDArray[np.int64]) -> int | None:
     return int(np.argmax(counters < 0)) if counters.min() < 0 else None
 
 
-def _first_beyond(part: Block, scratch: Block, dtype: DType, max_abs: float) -> int | None:
+def _first_beyond(part: Block, dtype: DType, max_abs: float) -> int | None:
     """Index of the first float that is NaN, infinite or too large; None if there is none.
 
-    The bits of `|x|` as an unsigned integer grow with `|x|`, and infinity and NaN lie above
-    all numbers. So one masked integer maximum decides what otherwise takes four passes.
+    The bits of `|x|` as an integer grow with `|x|`, and infinity and NaN lie above all numbers.
+    So two maxima decide what otherwise takes four passes and memory for their results: read as
+    signed integers, the largest is a float without a sign; as unsigned ones, one with a sign.
     """
-    unsigned = np.dtype("<u4" if dtype is DType.F32 else "<u2")
+    signed, unsigned, limit, sign = _bounds(dtype, max_abs)
     bits = part.view(unsigned)
-    without_sign = unsigned.type((1 << (8 * unsigned.itemsize - 1)) - 1)
-    magnitudes = scratch[: part.nbytes].view(unsigned)
-    np.bitwise_and(bits, without_sign, out=magnitudes)
-    limit = magnitude_bits(max_abs, dtype)
-    return int(np.argmax(magnitudes > limit)) if magnitudes.max() > limit else None
+    if part.view(signed).max() <= limit and bits.max() <= sign + limit:
+        return None
+    return int(np.argmax(bits & unsigned.type(sign - 1) > limit))
 
 
 @cache
+def _bounds(dtype: DType, max_abs: float) -> tuple[np.dtype[Any], np.dtype[Any], int, int]:
+    """Both ways to read a float's bits, those of ``max_abs``, and the bit of its sign."""
+    signed, unsigned = (np.dtype(f"{kind}{dtype.size}") for kind in ("<i", "<u"))
+    return signed, unsigned, magnitude_bits(max_abs, dtype), 1 << (8 * dtype.size - 1)
+
+
 def magnitude_bits(max_abs: float, dtype: DType) -> int:
     """Bits of the largest finite value of ``dtype`` that is at most ``max_abs`` (> 0)."""
     floats, unsigned = ("<f2", "<u2") if dtype is DType.F16 else ("<f4", "<u4")

@@ -7,12 +7,14 @@ where the last one stopped. The file is named by us, never by the peer.
 import hashlib
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from assistlearn.bundle import PIECE_BYTES, PieceOpener, piece_count
 from assistlearn.checkpoints import BytesCheck, ModelSpec
-from assistlearn.durable import disk_errors, move_durably
+from assistlearn.durable import EarlySync, disk_errors, move_durably
 from assistlearn.errors import DigestMismatchError, PeerProtocolError, TensorError
+
+PIECES_TO_SYNC: Final = 8  # enough for the disk to be worth a thread's start
 
 
 class IncomingPayload:
@@ -39,6 +41,7 @@ class IncomingPayload:
         self._plain = bytearray(PIECE_BYTES)
         with disk_errors(f"write {path}"):
             self._file = _open(path)
+            self._early_sync = EarlySync(self._file.fileno())
             present = min(path.stat().st_size, size)
             whole = present if present == size else present - present % PIECE_BYTES
             try:
@@ -74,7 +77,9 @@ class IncomingPayload:
         with disk_errors(f"write {self._path}"):
             while plain:
                 plain = plain[self._file.write(plain) :]
-        self.pieces += 1
+            self.pieces += 1
+            if self.pieces % PIECES_TO_SYNC == 0:
+                self._early_sync.begin()
 
     def release_to(self, path: Path, *, digest: str) -> None:
         """Let the whole payload out of quarantine, to ``path``.
@@ -84,6 +89,8 @@ class IncomingPayload:
             TensorError: they end before the agreed tensors do.
             StorageError: the disk is failing.
         """
+        with disk_errors(f"write {self._path}"):
+            self._early_sync.finish()
         self.close()
         found = self._hash.hexdigest()
         if found != digest:
@@ -94,6 +101,7 @@ class IncomingPayload:
 
     def close(self) -> None:
         """Close the quarantine file; what it holds stays."""
+        self._early_sync.close()
         self._file.close()
 
     def discard(self) -> None:

@@ -5,6 +5,8 @@ import resource
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,11 @@ def stored(store: CheckpointStore, *pieces: bytes) -> str:
 
 def files(store: CheckpointStore) -> list[str]:
     return sorted(path.name for path in store.folder.iterdir() if path.is_file())
+
+
+def for_ever(call: Callable[[], object]) -> None:
+    while True:
+        call()
 
 
 def test_file_is_named_after_the_sha256_of_all_its_bytes(tmp_path: Path) -> None:
@@ -147,6 +154,32 @@ def test_keep_only_deletes_other_checkpoints_and_nothing_else(tmp_path: Path) ->
     assert store.digests() == {kept, late}
     assert dropped not in store
     assert part.exists()
+
+
+def test_what_is_deleted_leaves_the_disk_soon(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    kept, _ = stored(store, b"kept"), stored(store, b"dropped")
+
+    store.keep_only([kept])
+
+    while files(store) != [f"{kept}.safetensors"]:
+        time.sleep(0.001)
+
+
+def test_a_deletion_that_failed_is_told_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = CheckpointStore(tmp_path)
+    stored(store, b"dropped")
+
+    def failing(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "unlink", failing)
+    store.keep_only([])
+
+    with pytest.raises(StorageError, match="cannot delete"):
+        for_ever(lambda: store.keep_only([]))  # or until the disk has answered
 
 
 def test_what_a_killed_process_left_can_be_discarded(tmp_path: Path) -> None:
