@@ -29,7 +29,7 @@ from parties.gate.link import LearnerLink
 from parties.gate.opening import Desk
 from parties.gate.pace import PEER_FAULTS, POLL_MS, Heartbeat, send_burst
 from parties.gate.result import SessionResult, keep_early_result, keep_result, kept_result
-from parties.gate.session import Session
+from parties.gate.session import COMPLETED, Session
 from parties.gate.walls import keep_out_of_data
 from parties.gate.worker import WorkerProcess
 from parties.memory import bound_memory
@@ -39,7 +39,6 @@ from protocols.codec import encode_frame
 from protocols.messages import Refusal, RefusalCode
 from protocols.roles import Role
 
-COMPLETED: Final = "completed"
 HEADROOM_BYTES: Final = 768 << 20  # as a provider takes for one learner
 
 

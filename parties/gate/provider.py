@@ -26,7 +26,7 @@ from parties.gate.link import ProviderPort
 from parties.gate.opening import GIVEN_UP
 from parties.gate.pace import PEER_FAULTS, POLL_MS, Heartbeat, send_burst
 from parties.gate.reception import Counter, Reception
-from parties.gate.session import Session
+from parties.gate.session import COMPLETED, Session
 from parties.gate.walls import keep_out_of_data
 from parties.gate.worker import WorkerProcess
 from parties.memory import bound_memory
@@ -220,7 +220,7 @@ class ProviderGate:
                 fields = {"session": session.id, "learner": counter.name, **session.outline}
                 self._report("resumed", fields)
                 return self._admit(counter, session, route)
-        if recorded is not None and recorded.closed == "completed":
+        if recorded is not None and recorded.closed == COMPLETED:
             # It has not heard that its goodbye arrived.
             self._say(
                 route,
@@ -263,7 +263,8 @@ class ProviderGate:
 
     def _look_after(self, visit: Visit) -> None:
         session = visit.session
-        if session.machine.done and not session.status_due:
+        silent = time.monotonic() - visit.heard > self._settings.link.deadline_s
+        if session.machine.done and (silent or not session.status_due):
             assert isinstance(session.machine, ProviderMachine)
             self._report(
                 "finished",
@@ -274,8 +275,8 @@ class ProviderGate:
                     "result": session.machine.result,
                 },
             )
-            self._leave(visit, "completed")
-        elif time.monotonic() - visit.heard > self._settings.link.deadline_s:
+            self._leave(visit, COMPLETED)
+        elif silent:
             self._report(
                 "silent",
                 {"learner": visit.counter.name, "seconds": self._settings.link.deadline_s},

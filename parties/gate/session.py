@@ -27,10 +27,11 @@ from parties.gate.sender import Sender
 from protocols.codec import encode_frame
 from protocols.events import Event, Received, Work
 from protocols.machines import machine_of
-from protocols.messages import Frame, Offer, Piece, Refusal, RefusalCode, Status
+from protocols.messages import Frame, Offer, Piece, Refusal, RefusalCode, SessionClosed, Status
 from protocols.record import Closed, Joined, decode_record, encode_record
 from protocols.roles import Role
 
+COMPLETED: Final = "completed"
 CREDIT: Final = 24  # units under way: 24 MiB fill 2 Gbit/s at 100 ms round trip
 ACKNOWLEDGE_EVERY: Final = 6  # units
 CODES: Final[tuple[tuple[type[AssistLearnError], RefusalCode], ...]] = (
@@ -176,10 +177,8 @@ class Session:
         """
         with uninterrupted():
             if not self.closed:
-                self.books.record(EntryKind.CLOSED, encode_record(Closed(reason=reason)))
-                self.closed = True
+                self._record_end(reason)
             self.suspend()
-            clear(self.folder)
 
     @property
     def outline(self) -> dict[str, int]:
@@ -192,9 +191,11 @@ class Session:
         }
 
     def suspend(self) -> None:
-        """Let go of open files; the session can be resumed."""
+        """Let go of open files; the session can be resumed, if it is not closed."""
         self._sender.outbound.release()
         self._receiver.release()
+        if self.closed:
+            clear(self.folder)
 
     def round_bytes(self, round_: int) -> tuple[int, int]:
         """Bytes of bundles sent and received in a round, each bundle counted once."""
@@ -228,6 +229,13 @@ class Session:
         self._sender.say(messages)
         self._sender.seal()
         self._outdated = True
+        if isinstance(event, Received) and isinstance(event.message, SessionClosed):
+            # Nothing comes after the learner's last word, and it may never call again.
+            self._record_end(COMPLETED)
+
+    def _record_end(self, reason: str) -> None:
+        self.books.record(EntryKind.CLOSED, encode_record(Closed(reason=reason)))
+        self.closed = True
 
     def _answered(self) -> None:
         """The peer's note follows on all of ours (SPEC 1.2): it has them, whatever it says later.

@@ -15,11 +15,12 @@ from assistlearn.errors import (
     QuotaError,
     TensorError,
 )
-from assistlearn.ledger import verify_ledger
+from assistlearn.ledger import EntryKind, verify_ledger
 from parties.gate.receiver import Receiver
 from protocols.events import Started
-from protocols.messages import Status
+from protocols.messages import SessionClosed, Status
 from protocols.provider import ProviderState
+from protocols.record import decode_record
 from protocols.roles import Role
 
 MIXED = settings(
@@ -126,6 +127,19 @@ def test_a_frame_changed_on_the_way_is_refused_and_named_in_the_ledger(tmp_path)
     assert kinds[-2:] == ["refusal", "closed"]
     assert not list((provider.root / "rounds").glob("*/spool/*.safetensors"))
     house.close()
+
+
+def test_the_learners_last_word_closes_the_providers_session_in_the_same_entry(house):
+    provider = house.parties[Role.PROVIDER]
+    house.run()
+
+    provider.ledger.close()  # killed before it has even answered
+
+    with provider.directory.open_ledger(house.parties[Role.LEARNER].identity.card) as ledger:
+        *_, said, last = ledger.entries(provider.session.id)
+    assert isinstance(decode_record(said.body).message, SessionClosed)
+    assert last.kind is EntryKind.CLOSED
+    assert provider.session.work is None
 
 
 def test_a_last_model_that_is_not_the_best_is_kept_to_be_measured(house):

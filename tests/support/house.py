@@ -150,6 +150,9 @@ class House:
     def restart(self, role: Role) -> None:
         """Kill a party and start it again; what was on the wire to it is lost."""
         party = self.parties[role]
+        if party.session.closed:  # nothing to go on with: a gate answers from its ledger alone
+            self.cut()
+            return
         party.die()
         self.cut()
         party.open(self.parties[role.peer])
