@@ -17,7 +17,7 @@ import click
 
 from assistlearn import errors
 from assistlearn.errors import AssistLearnError
-from assistlearn.interrupts import stop_on_sigterm
+from assistlearn.interrupts import stop_on_signals
 from parties.output import print_error
 from parties.version import installed_version
 
@@ -115,7 +115,7 @@ def _ended(arguments: Sequence[str]) -> int:
         BrokenPipeError: nobody reads the output, or those words.
     """
     try:
-        stop_on_sigterm()  # before a command is imported: some take seconds to load
+        stop_on_signals()  # before a command is imported: some take seconds to load
         # Without standalone mode click raises instead of exiting by itself.
         code = cli.main(args=list(arguments), prog_name="assistlearn", standalone_mode=False)
         sys.stdout.flush()

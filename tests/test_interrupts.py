@@ -1,20 +1,21 @@
 """A request to stop waits for the end of the block, then does what it always does."""
 
+import os
 import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
-from assistlearn.interrupts import SIGNALS, stop_on_sigterm, uninterrupted
+from assistlearn.interrupts import SIGNALS, Stopped, stop_on_signals, uninterrupted
 
 
 @pytest.fixture(autouse=True)
-def usual_handlers():
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+def handlers():
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    stop_on_signals()
 
 
 def stop_in_the_middle(number, done):
@@ -26,7 +27,6 @@ def stop_in_the_middle(number, done):
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_the_block_is_finished_before_the_request_is_obeyed(number):
-    stop_on_sigterm()
     done = []
 
     with pytest.raises(KeyboardInterrupt):
@@ -52,11 +52,38 @@ def test_a_block_inside_another_waits_for_the_outer_one():
     assert done == ["inside", "after", "outer"]
 
 
-def test_handlers_are_as_before_afterwards():
-    before = [signal.getsignal(number) for number in SIGNALS]
-    with uninterrupted():
-        assert [signal.getsignal(number) for number in SIGNALS] != before
-    assert [signal.getsignal(number) for number in SIGNALS] == before
+def test_outside_of_blocks_a_request_is_obeyed_at_once_and_once():
+    with pytest.raises(Stopped):
+        signal.raise_signal(signal.SIGTERM)
+
+    with uninterrupted():  # as when tidying up afterwards
+        pass
+
+
+def test_an_ignored_ctrl_c_stays_ignored():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    stop_on_signals()
+
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_a_request_while_classes_are_made_leaves_a_program_its_own_exit_code(tmp_path):
+    (tmp_path / "interrupted.py").write_text(
+        "import signal, sys\n"
+        "from assistlearn.interrupts import stop_on_signals\n"
+        "stop_on_signals()\n"
+        "try:\n"
+        "    exec('signal.raise_signal(signal.SIGINT)')\n"
+        "except KeyboardInterrupt:\n"
+        "    sys.exit(130)\n"
+    )
+    run = [sys.executable, "-m", "interrupted"]
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path.cwd()}"}
+
+    process = subprocess.run(run, check=False, cwd=tmp_path, env=environment)
+
+    assert process.returncode == 130
 
 
 def test_other_threads_may_use_it():

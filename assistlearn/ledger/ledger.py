@@ -158,9 +158,9 @@ class Ledger:
         try:
             yield
         finally:
-            entries, self._waiting = self._waiting, None
-            if entries:
-                self._commit(entries)
+            if self._waiting:
+                self._commit(self._waiting)
+            self._waiting = None  # only now: until then they may not be on disk
 
     def _commit(self, entries: Iterable[Entry]) -> None:
         # After a failed write nobody knows what reached the disk: only reading it again tells.
@@ -198,13 +198,14 @@ class Ledger:
     def write_head(self, identity: Identity) -> Path:
         """Sign the head and put it beside the ledger, durably: shows entries cut off later.
 
-        After a failed write the older head stays: nobody knows yet what reached the disk, and a
-        head over more than that would call our own ledger cut off.
+        After a failed write, or one that a request to stop kept from beginning, the older head
+        stays: nobody knows yet what reached the disk, and a head over more than that would call
+        our own ledger cut off.
 
         Raises:
             StorageError: the disk is full or read-only. An older signed head stays.
         """
-        if self._failed:
+        if self._failed or self._waiting is not None:
             return head_path(self.path)
         return write_head(self.path, self.head(), identity)
 

@@ -1,11 +1,7 @@
-"""No test here fails for having been slow, and none takes more than its one core."""
+"""No test here takes more than its one core."""
 
 import pytest
 import torch
-from hypothesis import settings
-
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True, scope="module")

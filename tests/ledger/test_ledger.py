@@ -22,6 +22,7 @@ from assistlearn.errors import (
     LedgerSignatureError,
     StorageError,
 )
+from assistlearn.interrupts import stop_on_signals
 from assistlearn.ledger import (
     Entry,
     EntryKind,
@@ -291,15 +292,30 @@ def test_interrupt_at_a_write_is_obeyed_after_it(tmp_path: Path) -> None:
         )
         ledger.append(EntryKind.EVENT, "", b"a")
 
-    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with Ledger.open(path, now_ms=later) as ledger:
-            with pytest.raises(KeyboardInterrupt):
-                interrupted_append(ledger)
-            ledger._connection.set_progress_handler(None, 1)
-            assert [entry.body for entry in ledger.entries()] == [b"a"]
-    finally:
-        signal.signal(signal.SIGINT, usual)
+    stop_on_signals()
+    with Ledger.open(path, now_ms=later) as ledger:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted_append(ledger)
+        ledger._connection.set_progress_handler(None, 1)
+        assert [entry.body for entry in ledger.entries()] == [b"a"]
+
+
+def test_a_request_to_stop_just_before_a_write_signs_no_head_over_it(
+    tmp_path: Path, own: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with Ledger.open(tmp_path / "ledger", now_ms=later) as ledger:
+        ledger.append(EntryKind.EVENT, "", b"on disk")
+        monkeypatch.setattr(Ledger, "_commit", stopped)
+        with pytest.raises(KeyboardInterrupt), ledger.together():
+            ledger.append(EntryKind.EVENT, "", b"not on disk")
+        ledger.write_head(own)
+
+    with Ledger.open(tmp_path / "ledger", now_ms=later) as ledger:
+        ledger.check_head(own.card)
+        assert ledger.head().size == 1
 
 
 @pytest.mark.parametrize("content", [b"not a database" * 1000, b"x"])
