@@ -16,7 +16,8 @@ from parties.settings_file import load_settings
     "--output",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for results.  [default: results/NAME-OF-CONFIG]",
+    help="Folder for results.  [default: results/NAME-OF-CONFIG; with --scale 0.1"
+    " results/NAME-OF-CONFIG-scale-0.1]",
 )
 @click.option("--seeds", type=click.IntRange(min=1), help="Only the first so many seeds.")
 @click.option(
@@ -63,7 +64,8 @@ def simulate(  # noqa: PLR0913  (one parameter for each option)
         from parties.simulate.processes import run_processes  # noqa: PLC0415
 
         run_session = run_processes
-    folder = folder or Path("results") / config.stem
+    if folder is None:  # what is scaled never takes the place of the study's own results
+        folder = Path("results") / (f"{config.stem}-scale-{scale:g}" if scaled else config.stem)
     if scaled:
         output.say(scaled)
     study = run_study(
@@ -72,9 +74,12 @@ def simulate(  # noqa: PLR0913  (one parameter for each option)
         output=output,
         force=force,
         run_session=run_session,
+        scale=scale,
         scaled=scaled,
     )
     output.show(results_table(study.results))
+    if len(settings.seeds) > 1:
+        output.say(f"±: standard error over {len(settings.seeds)} seeds")
     output.say("")
     for sentence in study.advice:
         output.say(sentence)

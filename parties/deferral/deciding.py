@@ -40,8 +40,8 @@ def decide(  # noqa: PLR0913  (one parameter for each option)
         output: where to speak.
 
     Raises:
-        ConfigError: the rejector names no features, an agent is unknown, or ``target`` is what is
-            read.
+        ConfigError: the rejector is not there or names no features, an agent is unknown, or
+            ``target`` is what is read.
         DataError: the rejector is not whole, or the table lacks a feature.
         StorageError: a file cannot be read or written.
     """
@@ -77,9 +77,20 @@ def decide(  # noqa: PLR0913  (one parameter for each option)
 
 
 def arrays_of(path: Path) -> Path:
-    """The arrays' file of a rejector, by itself, its card or its folder."""
-    if path.is_dir():
-        return path / "rejector.safetensors"
+    """The arrays' file of a rejector, by itself, its card or its folder.
+
+    Raises:
+        ConfigError: nothing is there.
+        StorageError: it cannot be looked at.
+    """
+    with disk_errors(f"read {path}"):
+        if not path.exists():
+            raise ConfigError(
+                f"there is no file or folder {str(path)!r}",
+                hint="pass the folder that `defer fit --output` made",
+            )
+        if path.is_dir():
+            return path / "rejector.safetensors"
     return path.with_suffix(".safetensors") if path.suffix == ".toml" else path
 
 

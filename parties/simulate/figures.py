@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +25,7 @@ from parties.simulate.results import Results
 
 DPI: Final = 150
 WIDE: Final = 10.0  # ratio of the largest loss to the smallest
+CHARACTER: Final = 0.075  # inches, in the heading
 THIN: Final = 0.8  # points; a line that nobody measured
 FEW: Final = 300.0  # below this ratio there is room for labels between powers of ten
 
@@ -182,7 +184,9 @@ def _note(results: Results, drawn: str) -> str:
     task = results.settings.terms.task
     gamma = results.settings.split.imbalance
     spread_text = "one seed" if seeds == 1 else f"{drawn} of {seeds} seeds"
-    return f"{task}, imbalance {gamma:g}, {spread_text}"
+    scale = results.scale
+    scaled = "" if scale == 1 else f", scaled to {scale:g}: not the study's figures"
+    return f"{task}, imbalance {gamma:g}, {spread_text}{scaled}"
 
 
 def _finish(figure: Figure, axes: list[Axes], path: Path, *, note: str) -> None:
@@ -192,6 +196,7 @@ def _finish(figure: Figure, axes: list[Axes], path: Path, *, note: str) -> None:
         handles, labels, loc="outside lower center", ncols=math.ceil(len(labels) / rows),
         frameon=False, fontsize=9, handlelength=3.2,
     )  # fmt: skip
+    note = fill(note, int(figure.get_figwidth() / CHARACTER))
     figure.suptitle(note, fontsize=9, color="#555555", x=0.01, ha="left")
     with disk_errors(f"write {path}"):
         figure.savefig(path, dpi=DPI)

@@ -37,7 +37,9 @@ class MethodRound:
     seconds: float
     """Training, scoring and selection in this round; evaluation for figures is left out."""
     learner_step: int | None = None
-    """Assisted only: where on the learner's trajectory the provider's choice lies."""
+    """Assisted only: where on the learner's trajectory the provider's choice lies.
+
+    None in sessions of two processes: no event tells it."""
     provider_step: int | None = None
     """Assisted only: where on the provider's trajectory the learner's choice lies."""
 

@@ -57,6 +57,8 @@ class Results:
 
     settings: SimulationSettings
     runs: tuple[MethodRun, ...]
+    scale: float = 1.0
+    """By which the study's settings were scaled down, in (0, 1]; the settings here are that."""
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -154,6 +156,10 @@ def write_json(path: Path, results: Results, **more: object) -> None:
             "bytes": "cumulative; checkpoints and messages counted, the envelope estimated",
             "money": f"cumulative, hundredths of {results.settings.terms.currency}",
             "seconds": "cumulative, without the evaluation that makes these figures",
+            "learner_step": "updates into the learner's local training where the provider's choice"
+            " lies; assisted only, and not told by two processes",
+            "provider_step": "updates into the provider's local training where the learner's choice"
+            " lies; assisted only",
         },
         "settings": results.settings.model_dump(mode="json"),
         "summary": summary(results),
@@ -165,6 +171,9 @@ def write_json(path: Path, results: Results, **more: object) -> None:
 
 def write_csv(path: Path, results: Results) -> None:
     """One row for each seed, method and round, for spreadsheets.
+
+    ``learner_step`` and ``provider_step`` are empty in round 0 and for baselines; the former also
+    for sessions of two processes, whose learner does not report it.
 
     Raises:
         StorageError: the file cannot be written.
@@ -180,6 +189,7 @@ def _row(results: Results, run: MethodRun, round_: int) -> Mapping[str, object]:
         "seed": run.seed,
         "method": run.method,
         "round": round_,
+        "scale": results.scale,
         **{measure: results.value(run, round_, measure) for measure in COUNTED},
         **{name: made.metrics[name] for name in results.metrics},
         "learner_step": made.learner_step,

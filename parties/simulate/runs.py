@@ -38,7 +38,7 @@ def run_all(  # noqa: PLR0913  (each is one choice of the command line)
 
     Args:
         settings: of the simulation.
-        folder: for the files of finished runs.
+        folder: for the files of finished runs; made once the task is there.
         methods: which to run; None for assisted learning and the baselines in the settings.
         force: run everything again.
         run_session: carries out the assisted sessions; None for in this process.
@@ -48,8 +48,6 @@ def run_all(  # noqa: PLR0913  (each is one choice of the command line)
     Raises:
         StorageError: the folder cannot be written.
     """
-    with disk_errors(f"create {folder}"):
-        folder.mkdir(parents=True, exist_ok=True)
     if methods is None:
         methods = (ASSISTED, *settings.baselines)
     separate = run_session is not None
@@ -98,6 +96,8 @@ def _run_seed(
             if known is not None:
                 yield known
                 continue
+            with disk_errors(f"create {path.parent}"):  # before the work that is to be kept there
+                path.parent.mkdir(parents=True, exist_ok=True)
             rounds = [start]
             if method == ASSISTED and run_session is not None:
                 made = iter(run_session(settings, seed, Path(scratch) / "processes").rounds)
@@ -141,10 +141,11 @@ def _file_name(
 
 def _read(path: Path) -> MethodRun | None:
     """A finished run; None where there is none, or none that this version understands."""
-    try:
-        return MethodRun.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
+    with disk_errors(f"read {path}"):
+        try:
+            return MethodRun.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
 
 
 def _write(path: Path, run: MethodRun) -> None:

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 
 from parties.output import Output, format_bytes
@@ -12,6 +15,8 @@ from parties.simulate.outcome import ASSISTED, LABELS
 from parties.simulate.results import Results, Spread, write_csv, write_json
 from parties.simulate.runs import RunSession, run_all
 from parties.version import made_with
+
+AMPLE: Final = 1000  # columns of a screen on which any table fits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +35,7 @@ def run_study(  # noqa: PLR0913  (each is one choice of the command line)
     output: Output,
     force: bool = False,
     run_session: RunSession | None = None,
+    scale: float = 1.0,
     scaled: str = "",
 ) -> Study:
     """Run what is not done yet and write ``results.json``, ``results.csv`` and two figures.
@@ -40,6 +46,7 @@ def run_study(  # noqa: PLR0913  (each is one choice of the command line)
         output: where progress goes.
         force: run everything again.
         run_session: carries out assisted sessions; None for in this process.
+        scale: by which the settings were scaled down; in the table and on the figures.
         scaled: how this differs from the study asked for; written into the results.
 
     Raises:
@@ -51,7 +58,7 @@ def run_study(  # noqa: PLR0913  (each is one choice of the command line)
         runs = run_all(
             settings, folder=folder / "runs", force=force, run_session=run_session, told=told
         )
-    results = Results(settings=settings, runs=runs)
+    results = Results(settings=settings, runs=runs, scale=scale)
     sentences = advice(results)
     files = tuple(
         folder / name for name in ("results.json", "results.csv", "rounds.png", "costs.png")
@@ -67,17 +74,31 @@ def run_study(  # noqa: PLR0913  (each is one choice of the command line)
     return Study(results=results, advice=sentences, files=files)
 
 
+class NarrowTable(Table):
+    """A table that leaves out its last columns where the screen has no room for them."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """As rich draws what is left."""
+        ample = options.update(max_width=AMPLE)
+        while (
+            len(self.columns) > 1
+            and Measurement.get(console, ample, self).maximum > options.max_width
+        ):
+            self.columns.pop()
+        return super().__rich_console__(console, options)
+
+
 def results_table(results: Results) -> Table:
     """Every method after the last round: mean and standard error over seeds."""
     last = results.rounds
     accuracy = results.main_measure == "accuracy"
-    table = Table(box=None, pad_edge=False)  # fits 80 columns; money is in the files
+    table = NarrowTable(box=None, pad_edge=False)  # 80 columns hold it; money is in the files
     early = any(run.rounds[-1].round < last for run in results.of(ASSISTED))
     table.add_column(f"after round {last}{' or stop' if early else ''}", no_wrap=True)
     if accuracy:
-        table.add_column("accuracy, %", justify="right")
-        table.add_column("vs learner alone", justify="right")
-    table.add_column("global loss, nats", justify="right")
+        table.add_column("accuracy,\n%", justify="right")
+        table.add_column("vs learner\nalone", justify="right")
+    table.add_column("global loss,\nnats", justify="right")
     table.add_column("bytes", justify="right")
     table.add_column("seconds", justify="right")
     for method in results.methods:

@@ -10,6 +10,7 @@ from pyarrow import csv as arrow
 
 from assistlearn.deferral.rejectors import PlugInRejector
 from assistlearn.deferral.saving import load, save
+from assistlearn.errors import ConfigError, StorageError
 from parties.cli import main
 
 
@@ -116,6 +117,18 @@ def test_wrong_options_say_what_is_wrong(run, router, table, arguments, code, sa
 
     assert found == code
     assert said.lower() in err.lower()
+
+
+@pytest.mark.parametrize("name", ["router", "router.safetensors", "x" * 300])
+def test_a_rejector_that_is_not_there_is_said_not_to_be_there(run, table, tmp_path, name):
+    code, _, err = run("defer", "decide", tmp_path / name, table)
+
+    if len(name) > 255:  # which no file system has
+        assert code == StorageError.exit_code
+    else:
+        assert code == ConfigError.exit_code
+        assert f"there is no file or folder '{tmp_path / name}'" in err
+        assert "pass the folder that `defer fit --output` made" in err
 
 
 def test_the_rejector_is_never_written_over(run, router, table):

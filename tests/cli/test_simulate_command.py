@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+from pyarrow import csv
 from simulating import small_settings
 
 from assistlearn.errors import ConfigError, DataError
@@ -71,14 +72,30 @@ def test_a_scaled_simulation_says_so_before_after_and_in_its_results(config, tmp
     assert out.rstrip().endswith("These are not the study's figures.")
     document = json.loads((tmp_path / "out" / "results.json").read_text())
     assert document["scaled"].startswith("scaled down by 0.34")
+    table = csv.read_csv(tmp_path / "out" / "results.csv")
+    assert set(table.column("scale").to_pylist()) == {0.34}
 
 
 def test_results_go_to_a_folder_named_after_the_file(config, tmp_path, run, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
+    run(config, "--seeds", 1)
+    before = (tmp_path / "results" / "digits" / "results.json").read_bytes()
     run(config, "--seeds", 1, "--scale", 0.1)
 
-    assert (tmp_path / "results" / "digits" / "results.json").is_file()
+    assert (tmp_path / "results" / "digits-scale-0.1" / "results.json").is_file()
+    assert (tmp_path / "results" / "digits" / "results.json").read_bytes() == before
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == [
+        "digits", "digits-scale-0.1",
+    ]  # fmt: skip
+
+
+def test_the_error_beside_a_mean_is_explained_where_there_is_one(config, tmp_path, run):
+    _, two, _ = run(config, "--output", tmp_path / "out")
+    _, one, _ = run(config, "--output", tmp_path / "out", "--seeds", 1)
+
+    assert "\n±: standard error over 2 seeds\n" in two
+    assert "±" not in one
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -103,6 +120,17 @@ def test_a_task_that_cannot_divide_its_data_is_named(config, run):
 
     assert code in {10, 11}
     assert "assistlearn: hint:" in err
+
+
+def test_a_task_that_cannot_be_imported_leaves_no_folder_behind(config, tmp_path, run):
+    text = config.read_text().replace("assistlearn.tasks:digits", "absent_module:make")
+    config.write_text(text)
+
+    code, _, err = run(config, "--output", tmp_path / "out")
+
+    assert code == ConfigError.exit_code
+    assert "absent_module" in err
+    assert not (tmp_path / "out").exists()
 
 
 ELSEWHERE = """

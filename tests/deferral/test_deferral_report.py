@@ -222,6 +222,30 @@ def test_figures_are_drawn_for_any_number_of_agents_and_seeds(tmp_path, shape, s
             assert len(image.convert("RGB").getcolors(maxcolors=2**24)) > 20
 
 
+def test_the_first_methods_point_is_above_all_others_and_hides_none(report):
+    from assistlearn.deferral.report.figures import rates  # noqa: PLC0415
+
+    axis, *_ = rates(report).axes
+
+    first, *others = (each.lines[0] for each in axis.containers)
+    assert axis.containers[0].get_label() == report.methods[0].name
+    assert first.get_zorder() > max(each.get_zorder() for each in others)
+    assert first.get_markerfacecolor() == "none"
+
+
+@pytest.mark.parametrize(("seeds", "drawn"), [(1, False), (2, False), (3, True)])
+def test_intervals_are_drawn_and_named_from_three_seeds_on(seeds, drawn):
+    from assistlearn.deferral.report.figures import rates  # noqa: PLC0415
+
+    trials = [some_trial(seed) for seed in range(seeds)]
+    figure = rates(deferral_report(trials, agents=["0", "1", "2"]))
+
+    bars = [bar for each in figure.axes[0].containers for bar in each.lines[2]]
+    lengths = [np.ptp(segment, axis=0).max() for bar in bars for segment in bar.get_segments()]
+    assert (max(lengths) > 0) == drawn
+    assert ("interval" in figure.get_suptitle()) == drawn
+
+
 def test_a_report_without_figures_loads_neither_matplotlib_nor_torch():
     code = (
         "import sys, assistlearn.deferral.report;"

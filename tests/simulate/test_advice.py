@@ -1,10 +1,13 @@
 """What the advice says follows from the figures, and it does not say more."""
 
+from io import StringIO
+
 import pytest
+from rich.console import Console
 from simulating import made_results, small_settings
 
 from parties.simulate.advice import advice, gain, gain_ceased
-from parties.simulate.outcome import ASSISTED
+from parties.simulate.outcome import ASSISTED, METHODS
 from parties.simulate.study import results_table
 
 SEEDS = 5
@@ -157,3 +160,18 @@ def test_a_round_that_the_budget_cannot_buy_is_not_advised_on(end):
 )
 def test_the_table_says_that_some_runs_stopped_before_its_round(rounds, heading):
     assert results_table(stopped(*rounds)).columns[0].header == heading
+
+
+@pytest.mark.parametrize(
+    ("width", "last"), [(100, "seconds"), (80, "seconds"), (64, "global loss,"), (60, "vs learner")]
+)
+def test_a_table_leaves_out_columns_before_it_cuts_a_heading(width, last):
+    results = made_results(dict.fromkeys(METHODS, curves(0.1, 0.6, 0.7)))
+    console = Console(width=width, file=StringIO())
+
+    console.print(results_table(results))
+
+    lines = console.file.getvalue().splitlines()
+    assert last in "".join(lines[:2])
+    assert max(map(len, lines)) <= width
+    assert "…" not in "".join(lines)

@@ -1,7 +1,10 @@
 """Figures are drawn for every shape of results, without a window system."""
 
+import html
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from matplotlib.figure import Figure
@@ -72,3 +75,27 @@ def test_a_figure_names_the_error_only_where_one_is_drawn(tmp_path):
     # The text of an SVG is drawn as paths, with what they say in comments.
     assert "mean and standard error of 2 seeds" in (tmp_path / "rounds.svg").read_text()
     assert "mean of 2 seeds" in (tmp_path / "costs.svg").read_text()
+
+
+@pytest.mark.parametrize("draw", [draw_rounds, draw_costs])
+def test_a_figure_says_that_it_is_scaled_and_only_then(tmp_path, draw):
+    results = made_results(CURVES)
+
+    draw(tmp_path / "full.svg", results)
+    draw(tmp_path / "small.svg", replace(results, scale=0.1))
+
+    # The comment of an SVG cannot hold every character of the text.
+    said = "scaled to 0.1: not the study's figures"
+    assert said in html.unescape((tmp_path / "small.svg").read_text())
+    assert "scaled" not in (tmp_path / "full.svg").read_text()
+
+
+def test_a_caption_that_is_wider_than_its_figure_takes_two_lines(tmp_path):
+    one_panel = small_settings(price=0, imbalance=0.0625)
+
+    draw_costs(tmp_path / "f.svg", replace(made_results(CURVES, settings=one_panel), scale=0.0125))
+
+    # Each line of text has a comment of its own.
+    lines = re.findall("<!-- (.*?) -->", (tmp_path / "f.svg").read_text())
+    assert any(each.startswith("digits, imbalance 0.0625") for each in lines)
+    assert "figures" in lines

@@ -95,3 +95,12 @@ def test_files_hold_every_round_and_are_strict_json_and_csv(tmp_path):
     assert table.num_rows == 2
     assert table.column("bytes").to_pylist() == [0, 400]
     assert {"seed", "method", "round", "accuracy", "money"} <= set(table.column_names)
+    assert table.column("scale").to_pylist() == [1, 1]
+
+
+def test_a_step_that_two_processes_do_not_tell_is_said_to_be_missing(tmp_path):
+    write_json(tmp_path / "r.json", made_results({ASSISTED: [[0.1, 0.5]]}))
+
+    units = json.loads((tmp_path / "r.json").read_text())["units"]
+    assert "not told by two processes" in units["learner_step"]
+    assert "two processes" not in units["provider_step"]

@@ -2,7 +2,8 @@
 
 A point is what a method does; its curve what it would do at other rates, with the same scores.
 Where many methods are compared, intervals and curves are drawn for the best of them only. Points
-that meet lie in each other, the first method's around all others. A number is an agent alone.
+that meet lie in each other, the first method's as a ring around and above all others. A number is
+an agent alone.
 """
 
 import math
@@ -29,6 +30,7 @@ from assistlearn.deferral.report.figures.canvas import (
     percent,
 )
 
+ENOUGH_SEEDS: Final = 3  # with fewer an interval is too wide to say anything
 CLEAR: Final = 5  # methods whose curves can still be told apart
 WIDE: Final = 10.0  # ratio of the largest price to the smallest that asks for a log scale
 CLOSE: Final = 0.04  # of a panel's height: where numbers of agents would overlap
@@ -51,8 +53,9 @@ class Plane:
 
 def rates(report: Report) -> Figure:
     """Draw it."""
+    enough = len(report.seeds) >= ENOUGH_SEEDS
     figure, axes = panels(
-        report, 2 if report.has_prices else 1, width=5.4, height=4.8, intervals=True
+        report, 2 if report.has_prices else 1, width=5.4, height=4.8, intervals=enough
     )
     upward = attrgetter("accuracy" if report.has_accuracy else "error")
     _draw_rates(
@@ -128,22 +131,34 @@ def _draw_methods(axis: Axes, report: Report, plane: Plane, *, more: Sequence[fl
                 along, upward, color=look.colour, linestyle=look.style, linewidth=1.3, alpha=0.75
             )
             heights.extend(upward)
-        _draw_point(axis, method, look, plane, size=size, error=method.name in clear)
+        first = method is report.methods[0]
+        _draw_point(axis, method, look, plane, size=size, error=method.name in clear, first=first)
         heights.append(method.spread(plane.upward).mean)
     margin = 0.06 * (max(heights) - min(heights)) or 0.01
     axis.set_ylim(min(heights) - margin, max(heights) + margin)
 
 
 def _draw_point(  # noqa: PLR0913  # what, where and how
-    axis: Axes, method: Method, look: Look, plane: Plane, *, size: float, error: bool
+    axis: Axes,
+    method: Method,
+    look: Look,
+    plane: Plane,
+    *,
+    size: float,
+    error: bool,
+    first: bool = False,
 ) -> None:
     x, y = method.spread(plane.across), method.spread(plane.upward)
-    widths = np.nan_to_num([x.half_width, y.half_width]) if error else np.zeros(2)
+    known = [error and each.count >= ENOUGH_SEEDS for each in (x, y)]
+    widths = np.nan_to_num(np.where(known, [x.half_width, y.half_width], 0))
+    edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.6}
+    if first:  # open, so that it hides nothing below it
+        edge = {"markeredgecolor": look.colour, "markeredgewidth": 2.2, "markerfacecolor": "none"}
     axis.errorbar(
         [x.mean], [y.mean], xerr=widths[:1], yerr=widths[1:], color=look.colour,
-        marker=look.marker, markersize=size, elinewidth=0.9, zorder=4, label=label(method.name),
-        linestyle=look.style if method.curves and error else "none",
-        markeredgecolor="white", markeredgewidth=0.6,
+        marker=look.marker, markersize=size, elinewidth=0.9, zorder=4.5 if first else 4,
+        label=label(method.name), linestyle=look.style if method.curves and error else "none",
+        **edge,
     )  # fmt: skip
 
 
