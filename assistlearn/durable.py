@@ -14,7 +14,7 @@ REMEDIES: Final = {
     errno.ENOSPC: "free some space on this disk, then run the same command again",
     errno.EDQUOT: "raise the disk quota or delete files, then run the same command again",
     errno.EFBIG: "raise the limit on file size (ulimit -f), then run the same command again",
-    errno.EROFS: "move the party's directory to a disk that can be written to",
+    errno.EROFS: "use a folder on a disk that can be written to",
     errno.EACCES: "give this user write permission on the folder",
     errno.EPERM: "give this user write permission on the folder",
     errno.EIO: "check the disk for faults before running anything else",

@@ -8,7 +8,15 @@ and says what the reader can do next. The command line prints both and exits wit
     40-49 transport               50-59 ledger      60-69 this machine    70 a bug of ours
 """
 
-from typing import ClassVar, Self
+import re
+from typing import ClassVar, Final, Self
+
+DIGEST: Final = re.compile("[0-9a-f]{64}")
+AFTER_AN_EDIT: Final = "; a provider reads its settings when it starts: restart it after an edit"
+
+
+class DataWarning(UserWarning):
+    """Data that can be used, but hardly as they are."""
 
 
 class AssistLearnError(Exception):
@@ -93,17 +101,19 @@ class AgreementMismatchError(ProtocolError):
             "model": (
                 "compare what `assistlearn doctor DIR` says of the task on both sides: the same"
                 " architecture, inputs and classes give the same model; name all classes in"
-                " [task.settings], as one side's files may lack some"
+                " [task.settings], as one side's files may lack some" + AFTER_AN_EDIT
             ),
             "data": (
                 "compare what `assistlearn doctor DIR` says of the data on both sides: features,"
-                " classes, their order, scaling and loss must be alike"
+                " classes, their order, scaling and loss must be alike" + AFTER_AN_EDIT
             ),
         }
         super().__init__(
-            f"the terms differ in {field!r}: ours is {own!r}, the peer's is {peer!r}",
+            f"the terms differ in {field!r}: ours is {_shown(own)!r}, the peer's is"
+            f" {_shown(peer)!r}",
             hint=hints.get(field)
-            or f"settle {field!r} with the other party, then edit [terms] on one side",
+            or f"settle {field!r} with the other party, then edit [terms] on one side"
+            + AFTER_AN_EDIT,
         )
         self.field = field
         self.own = own
@@ -255,3 +265,8 @@ class WorkerError(AssistLearnError):
     """The worker process ended or answered out of turn."""
 
     exit_code = 61
+
+
+def _shown(value: str) -> str:
+    """As much of a digest as `assistlearn doctor` shows of it; any other value whole."""
+    return value[:16] if DIGEST.fullmatch(value) else value

@@ -3,6 +3,7 @@
 import platform
 import shutil
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,6 +17,7 @@ import zmq
 from assistlearn.bundle import SealingKey, sealing_public_key
 from assistlearn.checkpoints import ModelSpec
 from assistlearn.digests import digest
+from assistlearn.durable import disk_errors
 from assistlearn.errors import (
     AssistLearnError,
     PartyDirectoryError,
@@ -222,6 +224,8 @@ def _terms(terms: Terms, schema: str, steps: int, spec: ModelSpec) -> str:
 
 def _disk(directory: PartyDirectory, round_bytes: int) -> str:
     needed = 3 * round_bytes  # both trajectories of a round, and a snapshot with its optimiser
+    with disk_errors(f"write to {directory.root}"):
+        tempfile.TemporaryFile(dir=directory.root).close()
     free = shutil.disk_usage(directory.root).free
     if free < needed:
         raise StorageError(
@@ -254,9 +258,12 @@ def _link(directory: PartyDirectory) -> str:
             probe.settimeout(REACH_S)
             probe.connect(_host_and_port(link.provider))
     except OSError as error:
+        unknown = isinstance(error, socket.gaierror)
         raise TransportError(
             f"cannot reach {link.provider}: {error.strerror or error}",
-            hint="check that the provider is running and that no firewall is in between",
+            hint="check the host's name in link.provider"
+            if unknown
+            else "check that the provider is running and that no firewall is in between",
         ) from error
     return f"{link.provider} answers (keys are not tried here)"
 

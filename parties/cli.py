@@ -20,6 +20,7 @@ from assistlearn.errors import AssistLearnError
 from assistlearn.interrupts import stop_on_signals
 from parties.output import print_error
 from parties.version import installed_version
+from parties.warnings import word_data_warnings
 
 COMMANDS: Final = {
     "demo": "Show it all on this machine: two parties, real data, under a minute.",
@@ -115,6 +116,7 @@ def _ended(arguments: Sequence[str]) -> int:
         BrokenPipeError: nobody reads the output, or those words.
     """
     try:
+        word_data_warnings()
         stop_on_signals()  # before a command is imported: some take seconds to load
         # Without standalone mode click raises instead of exiting by itself.
         code = cli.main(args=list(arguments), prog_name="assistlearn", standalone_mode=False)
@@ -158,6 +160,8 @@ def _after_interrupt(arguments: Sequence[str]) -> str:
     """What typing the same again does."""
     # --again would buy another session: without it the one that was begun goes on.
     again = shlex.join(["assistlearn", *(a for a in arguments if a != "--again")])
+    if "--again" in arguments:
+        again += " (with --again if it had not said yet that both signed)"
     command = next((a for a in arguments if not a.startswith("-")), "")
     if command in RESUMED:
         return f"type the same again to go on: {again}"

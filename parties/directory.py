@@ -12,6 +12,7 @@ DIR/
 
 import fcntl
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -68,7 +69,8 @@ class PartyDirectory:
         if not self.config.is_file():
             raise PartyDirectoryError(
                 f"{self.root} is not a party's directory: it has no config.toml",
-                hint=f"make one with `assistlearn init learner {self.root}` (or provider)",
+                hint="check the path, or make one: assistlearn init learner"
+                f" {shlex.quote(str(self.root))} (or provider)",
             )
         return load_settings(self.config, PartySettings)
 

@@ -48,7 +48,7 @@ def inspected(path: Path, *, entry: int | None = None) -> Inspected:
     if path.suffix == ".safetensors" or start[8:9] == b"{":
         return _checkpoint(path)
     raise DataError(
-        f"{path} is no file of assistlearn's",
+        f"{path} is no file that inspect can read",
         hint="pass a checkpoint (.safetensors), card, agreement, ledger, ledger head or"
         " rejector's card (.toml)",
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from assistlearn.checkpoints import ModelSpec
 from parties.directory import PartyDirectory
+from parties.gate.handshake import round_bytes_bound
 from parties.gate.worker import WorkerProcess
 from parties.output import format_bytes, format_money
 from protocols.agreement import LossPrecision, Terms, Weighting
@@ -49,7 +50,7 @@ def previewed(directory: PartyDirectory) -> dict[str, Any]:
         "sampling": terms.sampling.value,
         "sampling_period": terms.sampling_period,
         "checkpoints_per_round": checkpoints,
-        "bytes_per_round": checkpoints * spec.file_bytes,
+        "bytes_per_round": round_bytes_bound(checkpoints, spec),
         "quota_per_round": terms.round_bytes,
         "rounds": terms.affordable_rounds,
         "loss_precision": terms.loss_precision.value,
@@ -81,7 +82,7 @@ def preview_lines(facts: Mapping[str, Any]) -> Iterator[str]:
         f" checkpoints, {_spacing(facts)} of {exactly}{facts['steps_at_most']} updates"
     )
     yield (
-        f"  bytes   {exactly}{format_bytes(facts['bytes_per_round'])} a round; more than"
+        f"  bytes   up to {format_bytes(facts['bytes_per_round'])} a round; more than"
         f" {format_bytes(facts['quota_per_round'])} cannot leave"
     )
     yield f"  losses  one for each checkpoint, {facts['loss_in_words']}"

@@ -26,6 +26,8 @@ WANTED: Final = {
     "model_type": "is not a table",
     "finite_number": "is not a finite number",
 }
+AMOUNTS: Final = frozenset({"price", "budget"})
+IN_HUNDREDTHS: Final = "; amounts are in hundredths, 5000 is 50.00"
 
 
 def load_settings(path: Path, kind: type[AnySettings]) -> AnySettings:
@@ -35,7 +37,7 @@ def load_settings(path: Path, kind: type[AnySettings]) -> AnySettings:
         ConfigError: the file is missing, unreadable, no TOML, or has problems; all of them are
             named, one a line, each with the key and the value found there.
     """
-    return check_settings(read_toml(path), kind, name=path.name)
+    return check_settings(read_toml(path), kind, name=str(path))
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -116,7 +118,8 @@ def _problem(details: ErrorDetails, kind: type[Section]) -> Problem:
             options = details["ctx"]["expected"]
             return where, f"{value} is not {options}{_suggestion(wrong, map(str, known))}"
         case known if known in WANTED:
-            return where, f"{value} {WANTED[known]}"
+            amount = location[-1] in AMOUNTS and known.startswith("int")
+            return where, f"{value} {WANTED[known]}{IN_HUNDREDTHS if amount else ''}"
         case _:
             text = details["msg"].removeprefix("Input ")
             return where, f"{value} {text[:1].lower()}{text[1:]}"

@@ -9,7 +9,7 @@ import dataclasses
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from assistlearn.digests import digest
 from assistlearn.errors import (
@@ -235,6 +235,11 @@ class Agreement:
         """Fingerprint of the card of ``role``."""
         return self.learner if role is Role.LEARNER else self.provider
 
+    def edited_since(self, terms: Terms) -> tuple[str, ...]:
+        """Names of the terms that now say something other than what was signed."""
+        now = _signed_of(terms, self.learner_samples, self.provider_samples)
+        return tuple(name for name, value in now.items() if value != getattr(self, name))
+
     @property
     def affordable_rounds(self) -> int:
         """Rounds that the agreement allows and the budget pays for."""
@@ -306,7 +311,6 @@ def draw_up(terms: Terms, *, learner: Side, provider: Side, model: str, data: st
     Raises:
         LocalProtocolError: the terms make no agreement.
     """
-    learner_steps, provider_steps = terms.steps(learner.samples, provider.samples)
     return Agreement(
         learner=learner.fingerprint,
         provider=provider.fingerprint,
@@ -318,26 +322,34 @@ def draw_up(terms: Terms, *, learner: Side, provider: Side, model: str, data: st
         provider_samples=provider.samples,
         model=model,
         data=data,
-        task=terms.task,
         objective="minimise-loss",
-        loss=terms.loss,
-        rounds=terms.rounds,
-        learner_steps=learner_steps,
-        provider_steps=provider_steps,
         proposal="grid",
-        sampling=terms.sampling,
-        sampling_period=terms.sampling_period,
-        include_last=int(terms.include_last),
-        weighting=terms.weighting,
-        loss_precision=terms.loss_precision,
-        loss_clip=repr(float(terms.loss_clip)),
-        loss_noise=repr(float(terms.loss_noise)),
         optimiser_state="reset",
-        round_bytes=terms.round_bytes,
-        price=terms.price,
-        currency=terms.currency,
-        budget=terms.budget,
+        **_signed_of(terms, learner.samples, provider.samples),
     )
+
+
+def _signed_of(terms: Terms, learner_samples: int, provider_samples: int) -> dict[str, Any]:
+    """The terms as an agreement has them, by field."""
+    learner_steps, provider_steps = terms.steps(learner_samples, provider_samples)
+    return {
+        "task": terms.task,
+        "loss": terms.loss,
+        "rounds": terms.rounds,
+        "learner_steps": learner_steps,
+        "provider_steps": provider_steps,
+        "sampling": terms.sampling,
+        "sampling_period": terms.sampling_period,
+        "include_last": int(terms.include_last),
+        "weighting": terms.weighting,
+        "loss_precision": terms.loss_precision,
+        "loss_clip": repr(float(terms.loss_clip)),
+        "loss_noise": repr(float(terms.loss_noise)),
+        "round_bytes": terms.round_bytes,
+        "price": terms.price,
+        "currency": terms.currency,
+        "budget": terms.budget,
+    }
 
 
 def _value_text(value: object) -> str:

@@ -1,6 +1,7 @@
 """Columns and arrays read from files, with every value checked and nothing guessed."""
 
 import contextlib
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,12 +12,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from assistlearn.errors import ConfigError, DataError
+from assistlearn.errors import ConfigError, DataError, DataWarning
 from assistlearn.tasks.references import did_you_mean
 
 Column = npt.NDArray[Any]
 READABLE: Final = (".parquet", ".csv")
 SAVE_AS_UTF8: Final = "save it as UTF-8: in a spreadsheet, as 'CSV UTF-8'"
+WIDE: Final = 10.0  # mean or deviation of inputs that nobody scaled
 SHORT: Final = 20  # characters of a cell that a message may show
 MISSING: Final = frozenset(
     {"", "#N/A", "#N/A N/A", "#NA", "N/A", "NA", "NULL", "NaT", "n/a", "null"}
@@ -64,6 +66,25 @@ class Scaling:
             )
         scaled = (values - self.mean.get(name, 0.0)) / self.std.get(name, 1.0)
         return np.asarray(scaled, dtype=np.float32)
+
+
+def warn_of_wide(names: Sequence[str], values_NF: npt.NDArray[np.float32]) -> None:
+    """Warn of columns that lie far from 0, or far apart: models hardly learn from such.
+
+    Not mended here: a mean and deviation of one party's own rows would be another function of the
+    inputs than the other party's.
+    """
+    sizes = np.maximum(np.abs(values_NF.mean(axis=0)), values_NF.std(axis=0))
+    widest = int(sizes.argmax())
+    if sizes[widest] > WIDE:
+        mean, deviation = values_NF[:, widest].mean(), values_NF[:, widest].std()
+        warnings.warn(
+            f"{names[widest]!r} has mean {mean:.4g} and deviation {deviation:.4g}"
+            f" ({int((sizes > WIDE).sum())} of {len(names)} like this): models hardly learn from"
+            " numbers that large; state mean and std in [task.settings], alike on both sides",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 def count_classes(labels: Column) -> int:

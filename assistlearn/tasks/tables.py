@@ -22,6 +22,7 @@ from assistlearn.tasks.columns import (
     numbers,
     read_npz,
     read_table,
+    warn_of_wide,
 )
 from assistlearn.tasks.examples import TensorExamples
 from assistlearn.tasks.forms import (
@@ -119,6 +120,8 @@ def table(  # noqa: PLR0913  # settings of a file, by keyword
         else:
             labels = class_numbers(values, classes or (), target, path)
         inputs = torch.from_numpy(np.stack(rows, axis=1))
+        if path == Path(train):
+            warn_of_wide(names, inputs.numpy())
         return TensorExamples(inputs, torch.from_numpy(labels)), labels
 
     own, labels = examples(Path(train), columns)
@@ -204,6 +207,7 @@ def arrays(  # noqa: PLR0913  # settings of a file, by keyword
         return x, y
 
     x, y = read(Path(train))
+    warn_of_wide([inputs], x.reshape(-1, 1))
     if task == "classification":
         classes = classes or count_classes(y)
     held_out = None if test is None else TensorExamples(*map(torch.from_numpy, read(Path(test))))

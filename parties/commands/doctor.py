@@ -19,7 +19,7 @@ def doctor(directory: Path, as_json: bool) -> None:
     from parties.checkup import checks  # noqa: PLC0415
 
     output = Output(as_json=as_json)
-    first = 0
+    first = warnings = 0
     with output.waiting("checking, which loads the task"):
         found = list(checks(directory))
     for check in found:
@@ -35,6 +35,11 @@ def doctor(directory: Path, as_json: bool) -> None:
         if check.hint:
             output.say(f"         -> {check.hint}")
         first = first or check.exit_code
-    output.say("all in order" if not first else "mend the above, then type the same again")
+        warnings += check.state == "warning"
+    if first:
+        output.say("mend the above, then type the same again")
+    else:
+        plural = "s" if warnings > 1 else ""
+        output.say(f"in order, with {warnings} warning{plural}" if warnings else "all in order")
     if first:
         raise SystemExit(first)

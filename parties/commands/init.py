@@ -3,6 +3,7 @@
 import re
 import shlex
 import socket
+import unicodedata
 from pathlib import Path
 
 import click
@@ -40,7 +41,7 @@ def init(role: str, directory: Path, name: str | None, as_json: bool) -> None:
     )
     keys = "the keys that were in keys/ are kept" if kept else "keys in keys/ (secret)"
     output.say(f"made {directory}: settings in {directory / 'config.toml'}, {keys}")
-    output.say(f"your fingerprint is {card.short}")
+    output.say(f"your fingerprint is {card.short}; others will know you as {card.name}")
     output.say("")
     directory_text = shlex.quote(str(directory))
     output.say("next:")
@@ -55,7 +56,13 @@ def init(role: str, directory: Path, name: str | None, as_json: bool) -> None:
 def _name_of(directory: Path) -> str:
     """A valid name from the directory's, or from this machine's."""
     for candidate in (directory.resolve().name, socket.gethostname(), "party"):
-        name = re.sub(r"[^a-z0-9.-]+", "-", candidate.lower()).strip("-.")[:63]
+        name = re.sub(r"[^a-z0-9.-]+", "-", _plain(candidate)).strip("-.")[:63]
         if name:
             return name
     return "party"
+
+
+def _plain(name: str) -> str:
+    """In lower case, accents taken off."""
+    letters = unicodedata.normalize("NFKD", name.lower())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))

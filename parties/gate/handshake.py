@@ -137,6 +137,13 @@ def check_loss(terms: Terms, schema: str) -> None:
             )
 
 
+def round_bytes_bound(checkpoints: int, spec: ModelSpec) -> int:
+    """Most bytes that one side's part of a round takes, envelope included."""
+    # 0.2 % for seals (56 bytes a MiB and 16 bytes each 16 KiB), 8 KiB for each offer, and a
+    # closing list of some 100 bytes a checkpoint.
+    return checkpoints * (spec.file_bytes * 1002 // 1000 + 8192 + 128) + 16384
+
+
 def check_quota(round_bytes: int, *, checkpoints: int, spec: ModelSpec) -> int:
     """Refuse a byte quota that cannot hold a trajectory of so many checkpoints.
 
@@ -146,9 +153,7 @@ def check_quota(round_bytes: int, *, checkpoints: int, spec: ModelSpec) -> int:
     Raises:
         ConfigError: says how many bytes a round takes.
     """
-    # 0.2 % for seals (56 bytes a MiB and 16 bytes each 16 KiB), 8 KiB for each offer, and a
-    # closing list of some 100 bytes a checkpoint.
-    needed = checkpoints * (spec.file_bytes * 1002 // 1000 + 8192 + 128) + 16384
+    needed = round_bytes_bound(checkpoints, spec)
     if needed > round_bytes:
         raise ConfigError(
             f"terms.round_bytes is {round_bytes}, one round takes up to {needed}",

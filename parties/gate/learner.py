@@ -136,7 +136,9 @@ class LearnerGate:
                 self._find_secrets(agreement.session, agreement.learner_nonce)
                 session = desk.resume(recorded)
                 if session is not None:
-                    self._report("resumed", {"session": session.id, **session.outline})
+                    edited = agreement.edited_since(self._settings.terms.terms())
+                    fields = {"session": session.id, **session.outline, "edited": list(edited)}
+                    self._report("resumed", fields)
                     return session
                 desk.give_up(agreement.session, "given up: what it needed to go on is gone")
                 folder = self._directory.session_folder(agreement.session)

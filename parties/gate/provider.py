@@ -217,8 +217,9 @@ class ProviderGate:
                 return None
             session = counter.desk.resume(recorded)
             if session is not None and not session.closed:
-                fields = {"session": session.id, "learner": counter.name, **session.outline}
-                self._report("resumed", fields)
+                edited = session.agreement.edited_since(self._settings.terms.terms())
+                fields = {"learner": counter.name, **session.outline, "edited": list(edited)}
+                self._report("resumed", {"session": session.id, **fields})
                 return self._admit(counter, session, route)
         if recorded is not None and recorded.closed == COMPLETED:
             # It has not heard that its goodbye arrived.
@@ -329,8 +330,8 @@ class ProviderGate:
         self._served += 1
 
     def _forget(self, visit: Visit) -> None:
-        visit.session.suspend()
         visit.duty.worker.stop()
+        visit.session.suspend()  # of a closed session this clears what the worker still wrote
         self._visits.pop(visit.session.id, None)
 
     def _refuse_session(self, route: bytes, session_id: str, code: RefusalCode) -> None:

@@ -17,6 +17,7 @@ from assistlearn.errors import AssistLearnError, LocalProtocolError
 from parties.directory import PartyDirectory
 from parties.memory import unbound_memory
 from parties.walls import forbid_network
+from parties.warnings import word_data_warnings
 from parties.worker.requests import (
     LENGTH,
     MAX_BYTES,
@@ -32,6 +33,7 @@ from protocols.agreement import Agreement
 def main(folder: Path) -> None:
     """Answer requests until the gate closes the pipe."""
     requests_in, replies_out = _take_over_pipes()
+    word_data_warnings()
     forbid_network()
     unbound_memory()
     waiting: queue.Queue[Request] = queue.Queue()

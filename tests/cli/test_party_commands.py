@@ -44,6 +44,12 @@ def test_init_makes_secret_keys_and_settings_and_never_overwrites(tmp_path):
     assert key.read_bytes() == before
 
 
+def test_init_says_what_others_will_call_the_party(tmp_path):
+    made = typed("init", "learner", tmp_path / "Klinik Süd")
+
+    assert "others will know you as klinik-sud" in made.stdout
+
+
 @pytest.mark.parametrize(
     "lost", [["config.toml"], ["config.toml", "peers"], ["config.toml", "peers", "keys/card.txt"]]
 )
@@ -204,6 +210,7 @@ def test_doctor_says_that_privacy_is_unknown_where_no_batch_size_is_set(two):
 
     assert "ok  task: 1,437 examples" in done.stdout
     assert "warning  privacy: unknown: " in done.stdout
+    assert "all in order" not in done.stdout
 
 
 def test_keys_that_others_can_read_are_refused(two):

@@ -16,6 +16,7 @@ from assistlearn.errors import (
     TensorError,
 )
 from assistlearn.ledger import EntryKind, verify_ledger
+from parties.gate.handshake import round_bytes_bound
 from parties.gate.receiver import Receiver
 from protocols.events import Started
 from protocols.messages import SessionClosed, Status
@@ -178,6 +179,17 @@ def test_nothing_beyond_the_quota_is_sealed(tmp_path):
         house.run()
 
     house.close()
+
+
+def test_no_round_takes_more_bytes_than_a_preview_says(house):
+    bounds = {role: round_bytes_bound(len(house.agreement.grid(role)), house.spec) for role in Role}
+
+    house.run()
+
+    for role, party in house.parties.items():
+        sent = [party.session.round_bytes(round_)[0] for round_ in (1, 2, 3)]
+        assert max(sent) <= bounds[role]
+        assert max(sent) > len(house.agreement.grid(role)) * house.spec.file_bytes
 
 
 def test_a_receiver_keeps_one_checkpoint_whatever_the_number_sampled(tmp_path):

@@ -44,6 +44,15 @@ def directory_of(root, role, address):
     return PartyDirectory(root)
 
 
+def test_a_host_that_nobody_knows_is_told_apart_from_one_that_is_silent(tmp_path):
+    learner = directory_of(tmp_path, Role.LEARNER, "tcp://no-such-host.invalid:7733")
+
+    with pytest.raises(TransportError, match="cannot reach") as caught:
+        _link(learner)
+
+    assert caught.value.hint == "check the host's name in link.provider"
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_doctor_calls_and_listens_where_the_link_will_by_ipv4_and_ipv6(tmp_path, host):
     with listening(host) as taken:

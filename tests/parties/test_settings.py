@@ -137,7 +137,7 @@ def test_all_problems_are_reported_at_once_with_key_and_value(tmp_path):
     text = problems(bad, tmp_path)
 
     assert text.splitlines() == [
-        "config.toml has 6 problems:",
+        f"{tmp_path / 'config.toml'} has 6 problems:",
         "  role: 'lerner' is not 'learner' or 'provider', did you mean learner?",
         "  task.factory: 'digits' must read package.module:function",
         "  terms.loss_clip: inf is not a finite number",
@@ -155,6 +155,7 @@ def test_all_problems_are_reported_at_once_with_key_and_value(tmp_path):
         ("rounds = 3", "rounds = 3.5", "terms.rounds: 3.5 is not a whole number"),
         ("rounds = 3", "learner_steps = 2", "terms.total_steps: given beside learner_steps"),
         ("rounds = 3", 'weighting = "parties"', "terms.total_steps: cannot be shared where"),
+        ("rounds = 3", "price = 50.0", "terms.price: 50.0 is not a whole number; amounts are in"),
         ("rounds = 3", "price = 9", "terms.budget: 0 does not pay for one round at price 9"),
         ("rounds = 3", 'currency = "euro"', "terms.currency: 'euro' must be three capital"),
         ("rounds = 3", "include_last = 1", "terms.include_last: 1 is neither true nor false"),

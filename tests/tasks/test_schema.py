@@ -15,6 +15,9 @@ from assistlearn.tasks import Share, SupervisedTask, arrays, digits, image_folde
 from assistlearn.tasks.objectives import cross_entropy
 from assistlearn.tasks.schema import schema
 
+pytestmark = pytest.mark.filterwarnings("ignore::assistlearn.errors.DataWarning")
+
+
 ROWS: dict[str, list[Any]] = {
     "age": [50.0, 60.0, 70.0, 80.0] * 3,
     "smoker": [1, 0, 1, 0] * 3,

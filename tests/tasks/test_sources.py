@@ -17,7 +17,7 @@ from pyarrow import csv, parquet
 from torch import nn
 from torchvision import datasets
 
-from assistlearn.errors import AssistLearnError, ConfigError, DataError
+from assistlearn.errors import AssistLearnError, ConfigError, DataError, DataWarning
 from assistlearn.tasks import (
     Share,
     SupervisedTask,
@@ -27,6 +27,8 @@ from assistlearn.tasks import (
     table,
     torchvision_images,
 )
+
+pytestmark = pytest.mark.filterwarnings("ignore::assistlearn.errors.DataWarning")
 
 
 def inputs_of(task: SupervisedTask) -> torch.Tensor:
@@ -639,3 +641,26 @@ def test_file_that_is_no_npz_is_refused(tmp_path: Path) -> None:
         with pytest.raises(DataError) as caught:
             arrays(train=tmp_path / name)
         assert caught.value.hint
+
+
+@pytest.mark.filterwarnings("error")
+def test_columns_that_nobody_scaled_are_warned_of(tmp_path: Path) -> None:
+    rows = {"na": [138.0, 142.0, 140.0, 139.0], "crea": [0.9, 1.1, 1.0, 0.8], "y": [0, 1, 0, 1]}
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(pa.table(rows), path)
+    settings: dict[str, Any] = {"train": path, "target": "y", "device": "cpu", "model": "linear"}
+
+    with pytest.warns(DataWarning, match="'na' has mean 139.8 and deviation 1.479 .1 of 2"):
+        table(**settings)
+    table(**settings, mean={"na": 140.0})  # no warning, which would be an error here
+
+
+@pytest.mark.filterwarnings("error")
+def test_arrays_that_nobody_scaled_are_warned_of(tmp_path: Path) -> None:
+    path = tmp_path / "images.npz"
+    np.savez(path, inputs=np.full((4, 1, 3, 3), 200.0, np.float32), targets=np.array([0, 1, 0, 1]))
+    settings: dict[str, Any] = {"train": path, "device": "cpu", "model": "linear"}
+
+    with pytest.warns(DataWarning, match="'inputs' has mean 200"):
+        arrays(**settings)
+    arrays(**settings, std=255.0)
