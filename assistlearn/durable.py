@@ -4,7 +4,7 @@ import errno
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -61,7 +61,8 @@ class EarlySync:
         """
         if self._under_way is None or self._under_way.done():
             self.finish()
-            self._under_way = self._thread.submit(os.fsync, self._descriptor)
+            with suppress(RuntimeError):  # no thread to be had: the sync at the end does it all
+                self._under_way = self._thread.submit(os.fsync, self._descriptor)
 
     def finish(self) -> None:
         """Wait for what was begun.

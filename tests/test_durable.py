@@ -82,3 +82,13 @@ def test_closing_waits_for_the_disk_and_raises_nothing(early, monkeypatch):
     early.close()
 
     assert done
+
+
+def test_without_a_thread_nothing_is_begun_and_nothing_lost(early, monkeypatch):
+    def none_left(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    early.begin()
+
+    early.finish()

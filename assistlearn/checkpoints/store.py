@@ -145,7 +145,10 @@ class CheckpointStore:
                 self._deletions.pop(0).result()
             for digest in self.digests() - set(digests):
                 doomed = self.path(digest).rename(self.folder / f"{UNFINISHED}{digest}")
-                self._deletions.append(self._deleter.submit(doomed.unlink, missing_ok=True))
+                try:
+                    self._deletions.append(self._deleter.submit(doomed.unlink, missing_ok=True))
+                except RuntimeError:  # no thread to be had
+                    doomed.unlink(missing_ok=True)
 
     def discard_unfinished(self) -> None:
         """Delete what a killed process left half written. Only while nobody else writes here."""

@@ -28,6 +28,7 @@ CURVE_BYTES: Final = 33  # what CURVE adds to a message
 QUEUE: Final = 64  # frames
 FRAMES_AT_ONCE: Final = 8  # then the peer is told how far we are: it waits for that to go on
 KEPT_BYTES: Final = 12 << 20  # of freed memory, by the allocator
+HEAPS: Final = 2
 HANDSHAKE_MS: Final = 5_000
 HEARTBEAT_MS: Final = 5_000
 REDIAL_S: Final = 0.2
@@ -257,10 +258,13 @@ def _require_curve() -> None:
 def _keep_memory() -> None:
     """Let the allocator keep what frames give back: new pages for each cost more than filling it.
 
-    ZeroMQ takes and frees memory for a frame of 1 MiB some four times. Only glibc has this switch.
+    ZeroMQ takes and frees memory for a frame of 1 MiB some four times. Two heaps, ours and its
+    thread's: each further thread would reserve 64 MiB of what we may have. Only glibc has these
+    switches.
     """
-    trim_threshold, mmap_threshold = -1, -3  # M_... of malloc.h
+    trim_threshold, mmap_threshold, arena_max = -1, -3, -8  # M_... of malloc.h
     with suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(trim_threshold, KEPT_BYTES)
         mallopt(mmap_threshold, KEPT_BYTES)
+        mallopt(arena_max, HEAPS)

@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -164,6 +165,21 @@ def test_what_is_deleted_leaves_the_disk_soon(tmp_path: Path) -> None:
 
     while files(store) != [f"{kept}.safetensors"]:
         time.sleep(0.001)
+
+
+def test_without_a_thread_files_are_deleted_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = CheckpointStore(tmp_path)
+    stored(store, b"dropped")
+
+    def none_left(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    store.keep_only([])
+
+    assert files(store) == []
 
 
 def test_a_deletion_that_failed_is_told_by_the_next(
