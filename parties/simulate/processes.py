@@ -231,14 +231,35 @@ def _events(
                 raise party_error(role, {"error": f"it left with exit code {code} and no reason"})
             continue
         event = _parsed(line)
-        if event.get("event") == "suspended":
-            fault = {**event, "error": event["why"]}  # the learner hears of it without the reason
+        fault = _fault(event) or fault
         if "error" in event:
-            if fault is not None and event.get("exit_code") == RefusedByPeerError.exit_code:
-                raise party_error(Role.PROVIDER, fault)
+            if event.get("exit_code") == RefusedByPeerError.exit_code:
+                if fault is None and Role.PROVIDER in running:
+                    fault = _fault_on_its_way(processes[Role.PROVIDER], lines)
+                if fault is not None:
+                    raise party_error(Role.PROVIDER, fault)
             raise party_error(role, event)
         if "event" in event:
             yield role, event
+
+
+def _fault(event: Fields) -> Fields | None:
+    """The provider's own fault, of which the learner hears without the reason."""
+    return {**event, "error": event["why"]} if event.get("event") == "suspended" else None
+
+
+def _fault_on_its_way(
+    provider: "subprocess.Popen[str]", lines: "queue.Queue[tuple[Role, str | None]]"
+) -> Fields | None:
+    """What the provider said before the learner ended, though the learner's word came first."""
+    _stop([provider])
+    while True:
+        role, line = lines.get()
+        if role is Role.PROVIDER:
+            if line is None:
+                return None
+            if (fault := _fault(_parsed(line))) is not None:
+                return fault
 
 
 def _parsed(line: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Two real parties as processes: settings that they accept, and the same models as in one."""
 
 import json
+import time
 import tomllib
 
 import pytest
@@ -16,6 +17,7 @@ from parties.cli import exit_codes
 from parties.directory import PartyDirectory
 from parties.settings import PartySettings
 from parties.settings_file import check_settings
+from parties.simulate import processes
 from parties.simulate.processes import (
     party_error,
     party_table,
@@ -81,13 +83,33 @@ def test_a_party_that_fails_ends_the_session_with_its_own_words(tmp_path):
     assert caught.value.hint != WITHOUT_HINT
 
 
-def test_what_stops_a_provider_is_said_rather_than_that_the_learner_was_stopped(tmp_path):
+class LateProvider:
+    """A queue that the provider's reason reaches last, as where its reader got no processor."""
+
+    def __init__(self, lines, role):
+        self._lines = lines
+        self._role = role
+
+    def put(self, item):
+        if self._role is Role.PROVIDER and item[1] and '"suspended"' in item[1]:
+            time.sleep(0.5)
+        self._lines.put(item)
+
+
+@pytest.mark.parametrize("queue", [lambda lines, _: lines, LateProvider], ids=["first", "last"])
+def test_what_stops_a_provider_is_said_rather_than_that_the_learner_was_stopped(
+    tmp_path, monkeypatch, queue
+):
     settings = small_settings()
     directories = set_up_parties(settings, 0, tmp_path)
     provider = PartyDirectory(directories[Role.PROVIDER])
     (learner,) = provider.cards().values()
     provider.ledger_path(learner).parent.mkdir()
     provider.ledger_path(learner).write_bytes(b"no ledger at all" * 1000)
+    listen = processes._listen
+    monkeypatch.setattr(
+        processes, "_listen", lambda role, of, lines: listen(role, of, queue(lines, role))
+    )
 
     with pytest.raises(
         LedgerDamagedError, match=r"the provider's process ended: .*sqlite"
