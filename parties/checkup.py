@@ -26,7 +26,7 @@ from assistlearn.errors import (
     UnknownPeerError,
 )
 from parties.directory import PartyDirectory
-from parties.gate.handshake import check_loss, check_quota
+from parties.gate.handshake import check_loss, check_quota, round_bytes_bound
 from parties.gate.link import address_family
 from parties.gate.worker import WorkerProcess
 from parties.output import format_bytes
@@ -143,7 +143,7 @@ def _task(directory: PartyDirectory) -> Iterator[Check]:
     yield Check(name="data", state="ok", detail=_shown(described.schema))
     agreeable = _check("terms", lambda: _terms(terms, described.schema, steps, spec))
     yield agreeable
-    yield _check("disk", lambda: _disk(directory, len(terms.grid(steps)) * spec.file_bytes))
+    yield _check("disk", lambda: _disk(directory, round_bytes_bound(len(terms.grid(steps)), spec)))
     if not agreeable.exit_code:
         batch = directory.settings.task.settings.get("batch_size")
         examples = min(batch, described.samples) if isinstance(batch, int) else None

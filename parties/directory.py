@@ -69,7 +69,7 @@ class PartyDirectory:
         if not self.config.is_file():
             raise PartyDirectoryError(
                 f"{self.root} is not a party's directory: it has no config.toml",
-                hint="check the path, or make one: assistlearn init learner"
+                hint="name the right one (peer takes --dir), or make one: assistlearn init learner"
                 f" {shlex.quote(str(self.root))} (or provider)",
             )
         return load_settings(self.config, PartySettings)
