@@ -6,8 +6,11 @@ Adding two means would give a learner with 2,500 samples half the vote against a
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 from assistlearn.errors import TaskError
+
+LEVELS: Final = 255  # largest value of a loss told in 8 bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,3 +43,7 @@ class LocalLoss:
     def mean(self) -> float:
         """Loss per example."""
         return self.total / self.count
+
+    def level(self, clip: float) -> int:
+        """The clipped mean in 8 bits: 0 to 255 of ``clip``, the bound it was clipped to (> 0)."""
+        return round(LEVELS * min(self.clipped / self.count / clip, 1.0))

@@ -32,7 +32,8 @@ class Sampled:
     loss: LocalLoss | None
     """Own loss of it; nothing where there is no checkpoint."""
     noise: float
-    """One secret draw from the standard normal distribution, for a private report."""
+    """The secret standard normal draw that belongs to the level of ``loss``, for a private report
+    (SPEC 4.4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

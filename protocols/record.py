@@ -18,7 +18,7 @@ class Joined:
     """With what this party entered the session: recorded once, before the first event."""
 
     samples: int
-    """Examples in its own local loss; part of the agreement only where counts are not hidden."""
+    """Examples in its own local loss, at least 1; agreed on only where counts are not hidden."""
     minimum_gain: float | None
     """A learner's own rule for buying no further round. Never told to the peer."""
     peer_sealing_key: bytes
@@ -70,17 +70,17 @@ def decode_record(data: bytes) -> Record:
 
 def _decoded(value: object) -> Record:
     match value:
-        case [1, int() as samples, None | float() as gain, bytes() as key]:
+        case [1, int() as samples, None | float() as gain, bytes() as key] if samples > 0:
             return Joined(samples=samples, minimum_gain=gain, peer_sealing_key=key)
         case [2, str() as digest, *loss] if (found := _loss(loss)) is not None:
             return Started(digest=digest, loss=found)
-        case [3, int() as step, str() as digest, float() as noise, *loss]:
+        case [3, int() as step, str() as digest, float() as noise, *loss] if math.isfinite(noise):
             return Sampled(step=step, digest=digest, noise=noise, loss=_loss(loss))
         case [4, str() as digest, *loss]:
             return Scored(digest=digest, loss=_loss(loss))
         case [5, bytes() as message]:
             return Received(message=decode_message(message))
-        case [6, str() as reason]:
+        case [6, str() as reason] if reason.isprintable():
             return Closed(reason=reason)
         case _:
             raise ValueError(f"no event has the form {str(value)[:60]}")

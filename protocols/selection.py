@@ -6,14 +6,12 @@ parties' samples. Numbers here are Python floats, so both parties compute the sa
 
 import math
 from dataclasses import dataclass
-from typing import Final, Self, TypeAlias
+from typing import Self, TypeAlias
 
 from assistlearn.errors import LocalProtocolError, PeerProtocolError
-from assistlearn.losses import LocalLoss
+from assistlearn.losses import LEVELS, LocalLoss
 from protocols.agreement import Agreement, LossPrecision, Weighting
 from protocols.roles import Role
-
-LEVELS: Final = 255  # largest value of a loss reported in 8 bits
 
 Report: TypeAlias = float | int | None
 """What a party says of a model: a sum or mean (float), a level of 0 to 255 (int), or nothing.
@@ -55,13 +53,17 @@ class Criterion:
             peer_count=agreement.samples(role.peer),
         )
 
-    def report(self, loss: LocalLoss, *, step: int, noise: float) -> Report:
-        """What to tell the peer of the checkpoint at ``step`` (SPEC 4.4).
+    def report(self, loss: LocalLoss, *, start: bool, noise: float) -> Report:
+        """What to tell the peer of a checkpoint (SPEC 4.4).
+
+        In private mode it follows from the loss's level alone, so that hearing it again tells the
+        peer nothing.
 
         Args:
             loss: our own loss of it.
-            step: 0 is the model that the peer holds already, never reported in private mode.
-            noise: one draw from the standard normal distribution, secret and used once.
+            start: whether it is the model that the round's local training started from, never
+                reported in private mode.
+            noise: the secret standard normal draw that belongs to the loss's level.
 
         Raises:
             LocalProtocolError: the loss is over another number of samples than agreed.
@@ -71,12 +73,13 @@ class Criterion:
             return None
         if self.precision is LossPrecision.EXACT:
             return loss.total if self.weighting is Weighting.SAMPLES else loss.mean
-        mean = loss.clipped / loss.count
-        if self.precision is LossPrecision.PRIVATE:
-            if step == 0:
-                return None
-            mean += self.noise * noise
-        return round(LEVELS * min(max(mean / self.clip, 0.0), 1.0))
+        level = loss.level(self.clip)
+        if self.precision is LossPrecision.COARSE:
+            return level
+        if start:
+            return None
+        share = level / LEVELS + self.noise * noise / self.clip
+        return round(LEVELS * min(max(share, 0.0), 1.0))
 
     def check_count(self, loss: LocalLoss) -> None:
         """Refuse a loss over other data than the session began with.

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 
 from assistlearn.errors import LocalProtocolError, PeerProtocolError
 from assistlearn.losses import LocalLoss
+from protocols.codec import encode_message
 from protocols.events import Sampled, Score, Scored, Train
 from protocols.messages import Carriage, CheckpointMessage, Message, TrajectoryClosed
 from protocols.selection import Criterion, select_checkpoint
@@ -32,7 +33,7 @@ class OutgoingTrajectory:
         self.losses: dict[str, LocalLoss] = {} if start_loss is None else {start: start_loss}
         self._grid = grid
         self._criterion = criterion
-        report = None if start_loss is None else criterion.report(start_loss, step=0, noise=0.0)
+        report = None if start_loss is None else criterion.report(start_loss, start=True, noise=0.0)
         self._told = [
             CheckpointMessage(round=round_, step=0, carriage=carriage, digest=start, loss=report)
         ]
@@ -55,7 +56,10 @@ class OutgoingTrajectory:
                 step=event.step,
                 carriage=Carriage.ATTACHED,
                 digest=event.digest,
-                loss=self._criterion.report(event.loss, step=event.step, noise=event.noise),
+                # Training may not have moved it at all: that is still the model that came.
+                loss=self._criterion.report(
+                    event.loss, start=event.digest == self.start, noise=event.noise
+                ),
             )
             self.losses[event.digest] = event.loss
         else:
@@ -140,7 +144,7 @@ class IncomingTrajectory:
         elif isinstance(message, TrajectoryClosed):
             if self._closed or message.round != self._round:
                 raise PeerProtocolError(f"the peer closed round {message.round} out of turn")
-            if len(self._messages) != len(self._grid) or message.checkpoints != self.messages:
+            if len(self._messages) != len(self._grid) or not self._same(message):
                 raise PeerProtocolError(
                     f"the peer closed a trajectory of {len(message.checkpoints)} checkpoints that"
                     f" differs from the {len(self._messages)} received"
@@ -206,6 +210,11 @@ class IncomingTrajectory:
     @property
     def _best(self) -> float:
         return min(self._global_losses, default=math.inf)
+
+    def _same(self, closing: TrajectoryClosed) -> bool:
+        """Whether the list says what the messages said, byte for byte: to Python, 200.0 == 200."""
+        received = TrajectoryClosed(round=self._round, checkpoints=self.messages)
+        return encode_message(closing) == encode_message(received)
 
     def _check(self, message: CheckpointMessage) -> None:
         position = len(self._messages)

@@ -2,10 +2,11 @@
 
 from assistlearn.checkpoints.spec import DType, ModelSpec, TensorSpec
 from assistlearn.checkpoints.store import CheckpointStore, CheckpointWriter
-from assistlearn.checkpoints.values import MAX_ABS, BytesCheck, check_file
+from assistlearn.checkpoints.values import MAX_ABS, MAX_COUNTER, BytesCheck, check_file
 
 __all__ = [
     "MAX_ABS",
+    "MAX_COUNTER",
     "BytesCheck",
     "CheckpointStore",
     "CheckpointWriter",

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from assistlearn.checkpoints.spec import DType, ModelSpec, TensorSpec
 from assistlearn.checkpoints.store import CheckpointStore
-from assistlearn.checkpoints.values import MAX_ABS
+from assistlearn.checkpoints.values import MAX_ABS, MAX_COUNTER
 from assistlearn.durable import disk_errors
 from assistlearn.errors import TensorError
 
 WireDType = Literal["float32", "float16", "bfloat16"]
-"""Precision of floating tensors in checkpoint files; integer buffers are 64 bits wide."""
+"""Precision of floating tensors in checkpoint files; counters are int64 in file and model."""
 
 WIRE_DTYPES: Final[dict[str, DType]] = {
     "float32": DType.F32,
@@ -31,7 +31,6 @@ TORCH_DTYPES: Final = {
     DType.BF16: torch.bfloat16,
     DType.I64: torch.int64,
 }
-COUNTERS: Final = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8})
 
 
 def model_spec(model: nn.Module, *, wire_dtype: WireDType = "float32") -> ModelSpec:
@@ -61,8 +60,7 @@ def model_spec(model: nn.Module, *, wire_dtype: WireDType = "float32") -> ModelS
 def same_precision(model: nn.Module, spec: ModelSpec) -> bool:
     """Whether storing ``model`` rounds nothing, so that model and file are the same function."""
     return all(
-        tensor.dtype == TORCH_DTYPES[wanted.dtype] or wanted.dtype is DType.I64
-        for wanted, tensor in _paired(model, spec)
+        tensor.dtype == TORCH_DTYPES[wanted.dtype] for wanted, tensor in _paired(model, spec)
     )
 
 
@@ -72,8 +70,9 @@ def save_checkpoint(model: nn.Module, spec: ModelSpec, store: CheckpointStore) -
     Copies one tensor at a time, so memory grows by the largest tensor only.
 
     Returns:
-        None, and nothing is stored, if the model diverged: a value is not finite, or is larger
-        than the receiving side would accept.
+        None, and nothing is stored, if the model diverged: a value is not finite, or a float or
+        counter is larger than the receiving side would accept. That must not be an error: a peer
+        may have sent a counter that is just within the bound.
 
     Raises:
         TensorError: the model's tensors are not those of ``spec``.
@@ -83,11 +82,12 @@ def save_checkpoint(model: nn.Module, spec: ModelSpec, store: CheckpointStore) -
         writer.write(spec.header)
         for wanted, tensor in _paired(model, spec):
             copy = tensor.detach().to("cpu", TORCH_DTYPES[wanted.dtype]).contiguous()
-            least, most = (float(bound) for bound in torch.aminmax(copy))
-            if wanted.dtype is DType.I64:
-                if least < 0:
-                    raise _negative_counter(wanted.name, least)
-            elif not (least >= -MAX_ABS and most <= MAX_ABS):  # NaN fails both comparisons
+            least, most = (bound.item() for bound in torch.aminmax(copy))
+            counter = wanted.dtype is DType.I64
+            if counter and least < 0:
+                raise _no_counter(wanted.name, int(least))
+            bound = MAX_COUNTER if counter else MAX_ABS
+            if not (least >= -bound and most <= bound):  # NaN fails both comparisons
                 return None
             writer.write(copy.reshape(-1).view(torch.uint8).numpy().data)
         return writer.commit()
@@ -116,8 +116,6 @@ def load_checkpoint(model: nn.Module, spec: ModelSpec, path: Path) -> None:
         for wanted, tensor in _paired(model, spec):
             copy = torch.empty(wanted.shape, dtype=TORCH_DTYPES[wanted.dtype])
             _fill(file, copy, wanted.name)
-            if wanted.dtype is DType.I64 and int(copy.max()) > torch.iinfo(tensor.dtype).max:
-                raise TensorError(f"counter {wanted.name} does not fit into {tensor.dtype}")
             tensor.copy_(copy)
         if file.read(1):
             raise TensorError(f"{path.name} goes on after its last tensor")
@@ -133,19 +131,22 @@ def _wire_dtype(name: str, tensor: object, floating: DType) -> DType:
         raise TensorError(f"tensor {name} is sparse or quantised", hint="make it dense")
     if tensor.is_floating_point():
         return floating
-    if tensor.dtype not in COUNTERS:
+    if tensor.dtype != torch.int64:  # into a narrower one a peer's counter might not fit
         raise TensorError(
             f"tensor {name} has dtype {tensor.dtype}, which may not cross",
-            hint="keep it out of the state: register_buffer(..., persistent=False)",
+            hint="make the buffer int64, if it counts, or keep it out of the state:"
+            " register_buffer(..., persistent=False)",
         )
-    if tensor.device.type != "meta" and tensor.numel() and int(tensor.min()) < 0:
-        raise _negative_counter(name, int(tensor.min()))
+    if tensor.device.type != "meta" and tensor.numel():
+        least, most = (int(bound) for bound in torch.aminmax(tensor))
+        if least < 0 or most > MAX_COUNTER:
+            raise _no_counter(name, least if least < 0 else most)
     return DType.I64
 
 
-def _negative_counter(name: str, value: float) -> TensorError:
+def _no_counter(name: str, value: int) -> TensorError:
     return TensorError(
-        f"integer buffer {name} holds {value:g}, but only counters >= 0 may cross",
+        f"integer buffer {name} holds {value}, but only counters from 0 to 2^53 may cross",
         hint="keep it out of the state: register_buffer(..., persistent=False)",
     )
 
@@ -159,7 +160,8 @@ def _paired(model: nn.Module, spec: ModelSpec) -> Iterator[tuple[TensorSpec, Ten
             raise _differs(f"it has no tensor {wanted.name}")
         if tuple(tensor.shape) != wanted.shape:
             raise _differs(f"{wanted.name} has shape {tuple(tensor.shape)}, not {wanted.shape}")
-        if tensor.is_floating_point() is (wanted.dtype is DType.I64):
+        counter = wanted.dtype is DType.I64
+        if not (tensor.dtype == torch.int64 if counter else tensor.is_floating_point()):
             raise _differs(f"{wanted.name} has dtype {tensor.dtype}, not {wanted.dtype}")
         yield wanted, tensor
     if state:

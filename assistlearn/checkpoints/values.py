@@ -22,6 +22,10 @@ MAX_ABS: Final = 1e6
 running variances of features nobody scaled reach 1e5; from 1e6 on a product of two float32
 layers is still finite, so that a peer cannot break our evaluation by overflow alone."""
 
+MAX_COUNTER: Final = 1 << 53
+"""Largest value of any counter: more steps than anybody makes, and so far below 2^63 that no
+training that goes on from a peer's counter can overflow it."""
+
 BLOCK_BYTES: Final = 1 << 18  # fits the second-level cache of any machine of today
 
 Block = npt.NDArray[np.uint8]
@@ -55,7 +59,8 @@ class BytesCheck:
     """Checks the bytes of a checkpoint file as they come, in order and cut anywhere.
 
     The header equals ``spec.header`` byte for byte, every float is finite and at most ``max_abs``
-    in magnitude, every counter is >= 0, and nothing is missing or left over.
+    in magnitude, every counter is from 0 to :data:`MAX_COUNTER`, and nothing is missing or left
+    over.
     """
 
     def __init__(self, spec: ModelSpec, *, name: str, max_abs: float = MAX_ABS) -> None:
@@ -129,22 +134,24 @@ class BytesCheck:
 
     def _check(self, part: Block, tensor: TensorSpec) -> None:
         if tensor.dtype is DType.I64:
-            index = _first_negative(part.view("<i8"))
+            index = _first_no_count(part.view("<u8"))
         else:
             index = _first_beyond(part, tensor.dtype, self._max_abs)
         if index is not None:
             value = _value(part, tensor.dtype, index)
             counter = tensor.dtype is DType.I64
-            allowed = ">= 0" if counter else f"finite and within +-{self._max_abs:g}"
+            allowed = "from 0 to 2^53" if counter else f"finite and within +-{self._max_abs:g}"
+            change = "check what it counts at" if counter else "lower the learning rate of"
             before = (tensor.size_bytes - self._left) // self._size
             raise TensorError(
                 f"value {before + index} of tensor {tensor.name} is {value:g}, must be {allowed}",
-                hint="lower the learning rate of the party that trained this checkpoint",
+                hint=f"{change} the party that trained this checkpoint",
             )
 
 
-def _first_negative(counters: npt.NDArray[np.int64]) -> int | None:
-    return int(np.argmax(counters < 0)) if counters.min() < 0 else None
+def _first_no_count(counters: npt.NDArray[np.uint64]) -> int | None:
+    """Index of the first counter out of bounds: read as unsigned, a negative one is too large."""
+    return int(np.argmax(counters > MAX_COUNTER)) if counters.max() > MAX_COUNTER else None
 
 
 def _first_beyond(part: Block, dtype: DType, max_abs: float) -> int | None:

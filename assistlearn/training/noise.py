@@ -9,16 +9,17 @@ from assistlearn.errors import LocalProtocolError
 MIN_SEED_BYTES: Final = 16  # below that a peer could try all seeds and take the noise off
 
 
-def standard_normal(secret: bytes, *, round_: int, step: int) -> float:
-    """One draw from the standard normal distribution, the same one each time it is asked for.
+def standard_normal(secret: bytes, *, level: int) -> float:
+    """The draw from the standard normal distribution that belongs to a loss's level.
 
-    A function of its arguments, so that killing and restarting a process never gives a second
-    draw that a peer could average with the first. By Box and Muller from HMAC-SHA256.
+    One a session and level, not one a report: a peer can send a model that local training barely
+    moves, and would average the noise away over the reports of its steps. For the same reason it
+    is a function of its arguments: neither a restarted process nor another round gives a second
+    draw. By Box and Muller from HMAC-SHA256.
 
     Args:
         secret: at least 16 bytes that never leave this party.
-        round_: assistance round.
-        step: step within the round.
+        level: our own loss in 8 bits, 0 to 255 (:meth:`LocalLoss.level`).
 
     Raises:
         LocalProtocolError: the secret is too short to keep the draws secret.
@@ -28,7 +29,7 @@ def standard_normal(secret: bytes, *, round_: int, step: int) -> float:
             f"the noise seed has {len(secret)} bytes, needs at least {MIN_SEED_BYTES}",
             hint=f"draw one with secrets.token_bytes({MIN_SEED_BYTES}), once a session",
         )
-    bits = hmac.digest(secret, f"loss noise {round_} {step}".encode(), "sha256")
+    bits = hmac.digest(secret, f"loss noise {level}".encode(), "sha256")
     uniform = (int.from_bytes(bits[:8]) + 1) / 2**64  # in (0, 1], so that its logarithm exists
     turn = int.from_bytes(bits[8:16]) / 2**64
     return math.sqrt(-2 * math.log(uniform)) * math.cos(2 * math.pi * turn)

@@ -25,8 +25,6 @@ from assistlearn.training.noise import standard_normal
 from assistlearn.training.snapshots import SnapshotFolder
 from assistlearn.training.user_code import user_code
 
-ROUND_OF_THE_INITIAL_MODEL = 0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
@@ -42,7 +40,8 @@ class Sample:
     """This party's loss of the stored checkpoint; None when the model diverged."""
 
     noise: float
-    """A standard normal draw of this party's own, for losses that are reported privately."""
+    """This party's secret standard normal draw for this level of loss, if it is reported
+    privately. 0 where no loss is, or where losses are not clipped and so never told that way."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,7 +102,7 @@ class Trainer:
         seed_torch(self._seed, "initial model")
         with user_code("build_model"):
             model = self._task.build_model()
-        sample = self._sample(model, round_=ROUND_OF_THE_INITIAL_MODEL, step=0)
+        sample = self._sample(model, step=0)
         if sample.digest is None:
             raise TaskError(
                 "the model that build_model() returns holds values that are not finite",
@@ -154,7 +153,7 @@ class Trainer:
             if self._snapshots is not None and not last:
                 save = self._snapshots.save
                 written = writer.submit(save, round_, start, to_step, live.model, live.optimizer)
-            sample = self._sample(live.model, round_=round_, step=to_step)
+            sample = self._sample(live.model, step=to_step)
             if written is not None:
                 written.result()
         if self._snapshots is not None:
@@ -214,14 +213,16 @@ class Trainer:
             round_=round_, start=start, step=step, model=model, optimizer=optimizer
         )
 
-    def _sample(self, model: nn.Module, *, round_: int, step: int) -> Sample:
+    def _sample(self, model: nn.Module, *, step: int) -> Sample:
         digest = save_checkpoint(model, self._spec, self._store)
         loss = None
         if digest is not None:
             # What is evaluated must be what was stored, so a rounded checkpoint is read back.
             exact = same_precision(model, self._spec)
             loss = self._loss(model if exact else self._loaded(digest), None)
-        noise = standard_normal(self._noise_seed, round_=round_, step=step)
+        noise = 0.0
+        if loss is not None and self._clip is not None:
+            noise = standard_normal(self._noise_seed, level=loss.level(self._clip))
         return Sample(step=step, digest=digest, loss=loss, noise=noise)
 
     def _loss(self, model: nn.Module, hopeless: Callable[[float], bool] | None) -> LocalLoss | None:

@@ -4,6 +4,7 @@ The two share a spool folder; only small values pass here, as length-prefixed ca
 over a pipe. There is no request that would hand out a record, and none that runs code.
 """
 
+import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,6 +71,7 @@ class Measured:
 
     digest: str
     metrics: tuple[tuple[str, float], ...]
+    """Those that are numbers: a figure that does not exist for these data is left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +160,10 @@ def encode_reply(reply: Reply) -> bytes:
         case Started() | Sampled() | Scored():
             value = [3, encode_record(reply)]
         case Measured():
-            value = [4, reply.digest, [[name, figure] for name, figure in reply.metrics]]
+            figures: list[Value] = [
+                [name, each] for name, each in reply.metrics if not math.isnan(each)
+            ]
+            value = [4, reply.digest, figures]
         case Failed():
             value = [5, reply.error, reply.message[:1000], reply.hint[:1000]]
     return _framed(pack(value))

@@ -5,7 +5,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from assistlearn.checkpoints import CheckpointStore, DType, check_file
+from assistlearn.checkpoints import MAX_COUNTER, CheckpointStore, DType, check_file
 from assistlearn.checkpoints.tensors import (
     WireDType,
     load_checkpoint,
@@ -124,19 +124,36 @@ def test_transposed_and_tied_tensors_are_stored_in_logical_order(tmp_path: Path)
     assert torch.equal(tensors["b"], tensors["a"])
 
 
-def test_narrow_counters_widen_on_the_wire_and_must_fit_on_return(tmp_path: Path) -> None:
-    def counting(dtype: torch.dtype, value: int) -> nn.Module:
-        model = nn.Linear(1, 1)
-        model.register_buffer("seen", torch.tensor(value, dtype=dtype))
-        return model
+def test_training_on_from_the_largest_counter_gives_no_checkpoint_and_no_error(
+    tmp_path: Path,
+) -> None:
+    """A peer may send it: what follows must not look like a fault of ours."""
+    model = network()
+    model.get_buffer("1.num_batches_tracked").fill_(MAX_COUNTER)
+    store, spec = CheckpointStore(tmp_path), model_spec(model)
+    check_file(saved(model, tmp_path), spec)
+    before = store.digests()
 
-    wide, narrow = counting(torch.int64, 300), counting(torch.int16, 0)
-    load_checkpoint(narrow, model_spec(narrow), saved(wide, tmp_path))
-    assert int(narrow.get_buffer("seen")) == 300
+    trained_a_little(model)
 
-    tiny = counting(torch.int8, 0)
-    with pytest.raises(TensorError, match="does not fit"):
-        load_checkpoint(tiny, model_spec(tiny), saved(wide, tmp_path))
+    assert save_checkpoint(model, spec, store) is None
+    assert store.digests() == before
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.int8, torch.uint8])
+def test_a_counter_into_which_a_peers_might_not_fit_is_refused_at_once(dtype: torch.dtype) -> None:
+    with pytest.raises(TensorError, match=f"extra has dtype {dtype}") as caught:
+        model_spec(with_buffer(torch.zeros((), dtype=dtype)))
+
+    assert "int64" in caught.value.hint
+    assert "persistent=False" in caught.value.hint
+
+
+def test_a_model_with_a_narrower_counter_than_specified_is_refused(tmp_path: Path) -> None:
+    wide, narrow = (with_buffer(torch.tensor(3, dtype=d)) for d in (torch.int64, torch.int32))
+
+    with pytest.raises(TensorError, match=r"extra has dtype torch\.int32, not I64"):
+        load_checkpoint(narrow, model_spec(wide), saved(wide, tmp_path))
 
 
 class WithExtraState(nn.Linear):
@@ -161,9 +178,10 @@ def with_buffer(buffer: Tensor) -> nn.Module:
         (with_buffer(torch.zeros(2, dtype=torch.bool)), "torch.bool"),
         (with_buffer(torch.zeros(2, dtype=torch.complex64)), "torch.complex64"),
         (with_buffer(torch.tensor([-1, 2])), "holds -1"),
+        (with_buffer(torch.tensor([0, 2**53 + 1])), "holds 9007199254740993"),
         (with_buffer(torch.eye(2).to_sparse()), "sparse"),
     ],
-    ids=["extra state", "lazy", "bool", "complex", "negative", "sparse"],
+    ids=["extra state", "lazy", "bool", "complex", "negative", "too large", "sparse"],
 )
 @pytest.mark.filterwarnings("ignore:Sparse")
 def test_tensors_that_may_not_cross_are_refused_with_a_hint(

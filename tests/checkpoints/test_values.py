@@ -115,12 +115,25 @@ def test_bad_value_is_found_at_every_edge_of_a_block_and_named(
         check_file(file, spec)
 
 
-@pytest.mark.parametrize(("value", "fine"), [(0, True), (2**62, True), (-1, False)])
-def test_counters_must_not_be_negative(tmp_path: Path, value: int, fine: bool) -> None:
-    spec = specified(("seen", DType.I64, ()))
-    file = written(tmp_path, spec, struct.pack("<q", value))
+@pytest.mark.parametrize(
+    ("value", "fine"),
+    [(0, True), (2**53, True), (2**53 + 1, False), (2**63 - 1, False), (-1, False)],
+)
+def test_counters_that_could_overflow_or_are_negative_are_refused(
+    tmp_path: Path, value: int, fine: bool
+) -> None:
+    spec = specified(("seen", DType.I64, (3,)))
+    file = written(tmp_path, spec, struct.pack("<3q", 7, value, 8))
 
     assert accepted(file, spec, 1.0) is fine
+
+
+def test_a_counter_out_of_bounds_is_named(tmp_path: Path) -> None:
+    spec = specified(("seen", DType.I64, (3,)))
+    file = written(tmp_path, spec, struct.pack("<3q", 7, 1, -2))
+
+    with pytest.raises(TensorError, match=r"value 2 of tensor seen is -2, must be from 0 to 2\^53"):
+        check_file(file, spec)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -46,7 +46,8 @@ def sides(tmp_path_factory):
     """What a learner and its provider bring to an agreement."""
     parties = TwoParties(tmp_path_factory.mktemp("sides"))
     samples = {LEARNER: 60, PROVIDER: 200}
-    return {role: own_side(parties.home(role), samples=n) for role, n in samples.items()}
+    yield {role: own_side(parties.home(role), samples=n) for role, n in samples.items()}
+    parties.close()
 
 
 # Before there is an agreement

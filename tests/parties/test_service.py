@@ -1,9 +1,19 @@
 """What a worker answers to its gate."""
 
+import math
+
 import pytest
 from toytask import ToyTask
 
-from parties.worker.requests import Describe, Described, Failed
+from parties.worker.requests import (
+    LENGTH,
+    Describe,
+    Described,
+    Failed,
+    Measured,
+    decode_reply,
+    encode_reply,
+)
 from parties.worker.service import MAX_SCHEMA, WorkerService
 from protocols.roles import Role
 
@@ -23,3 +33,11 @@ def test_a_schema_is_agreed_on_whole_or_not_at_all(tmp_path, length):
     else:
         assert isinstance(answer, Described)
         assert len(answer.schema) == length
+
+
+def test_a_figure_that_does_not_exist_is_left_out():
+    measured = Measured(digest="ab" * 32, metrics=(("rmse", 1.5), ("r2", math.nan)))
+
+    read = decode_reply(encode_reply(measured)[LENGTH.size :])
+
+    assert read == Measured(digest="ab" * 32, metrics=(("rmse", 1.5),))

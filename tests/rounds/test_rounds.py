@@ -1,5 +1,6 @@
 """Whole sessions of both machines: what the algorithm promises."""
 
+import dataclasses
 import math
 import random
 from itertools import pairwise
@@ -10,11 +11,12 @@ from hypothesis import strategies as st
 from pair import Pair, agreement
 
 from assistlearn.errors import PeerProtocolError
+from assistlearn.losses import LocalLoss
 from protocols.agreement import LossPrecision, Weighting
-from protocols.events import Received, RoundResult
+from protocols.events import Received, RoundResult, Sampled, Scored, Started
 from protocols.learner import LearnerMachine
 from protocols.messages import Carriage, CheckpointMessage, CloseReason, TrajectoryClosed
-from protocols.provider import ProviderMachine
+from protocols.provider import ProviderMachine, ProviderState
 from protocols.roles import Role
 from protocols.sampling import Sampling
 from protocols.selection import Criterion, select_checkpoint
@@ -100,7 +102,7 @@ def test_both_parties_compute_the_same_winner_from_the_same_losses(seed, weighti
         losses = tuple(
             criterion.global_loss(
                 pair.worlds[role].loss(n).total,
-                peer.report(pair.worlds[role.peer].loss(n), step=1, noise=0.0),
+                peer.report(pair.worlds[role.peer].loss(n), start=False, noise=0.0),
             )
             for n in names
         )
@@ -151,6 +153,23 @@ def test_private_losses_never_report_a_model_that_the_peer_chose():
     assert all(m.loss is None for m in messages if m.step == 0)
     assert all(isinstance(m.loss, int) and 0 <= m.loss <= 255 for m in messages if m.step > 0)
     assert all(result.step > 0 for result in pair.learner.results)
+
+
+@pytest.mark.parametrize("precision", LossPrecision)
+def test_a_model_that_training_leaves_as_it_came_is_not_reported_privately(precision):
+    terms = agreement(loss_precision=precision, loss_noise="0.1")
+    machine = LearnerMachine(terms, own_samples=10)
+    loss = LocalLoss(total=5.0, clipped=5.0, count=10)
+    machine.handle(Started(digest="a" * 64, loss=loss))
+
+    same, moved = (
+        machine.handle(Sampled(step=step, digest=name * 64, loss=loss, noise=0.3))[0]
+        for step, name in [(2, "a"), (4, "b")]
+    )
+
+    assert same.carriage is Carriage.ATTACHED
+    assert (same.loss is None) == (precision is LossPrecision.PRIVATE)
+    assert moved.loss is not None
 
 
 def test_private_result_is_the_best_of_all_rounds_though_the_last_may_be_worse():
@@ -259,6 +278,38 @@ def test_a_closing_that_tells_another_story_than_its_checkpoints_is_refused():
         machine = ProviderMachine(pair.terms, own_samples=40)
         with pytest.raises(PeerProtocolError, match="closed a trajectory"):
             feed(machine, [*checkpoints, TrajectoryClosed(round=1, checkpoints=story)], pair)
+
+
+@pytest.mark.parametrize(
+    ("precision", "told", "retold"),
+    [
+        (LossPrecision.COARSE, 200, 200.0),
+        (LossPrecision.COARSE, 0, -0.0),
+        (LossPrecision.EXACT, 0.0, -0.0),
+        (LossPrecision.EXACT, 3.0, 3),
+    ],
+)
+def test_a_closing_that_only_python_takes_for_equal_is_refused(precision, told, retold):
+    machine = ProviderMachine(agreement(loss_precision=precision, learner_steps=2), own_samples=40)
+    loss = LocalLoss(total=1.0, clipped=1.0, count=40)
+    messages = [
+        CheckpointMessage(
+            round=1, step=step, carriage=Carriage.ATTACHED, digest=name * 64, loss=told
+        )
+        for step, name in [(0, "a"), (2, "b")]
+    ]
+    for message in messages:
+        machine.handle(Received(message=message))
+        if machine.work is not None:
+            machine.handle(Scored(digest=machine.work.digest, loss=loss))
+    other = dataclasses.replace(messages[1], loss=retold)
+
+    with pytest.raises(PeerProtocolError, match="closed a trajectory"):
+        machine.handle(
+            Received(message=TrajectoryClosed(round=1, checkpoints=(messages[0], other)))
+        )
+    machine.handle(Received(message=TrajectoryClosed(round=1, checkpoints=tuple(messages))))
+    assert machine.state is ProviderState.TRAINING
 
 
 def feed(machine: ProviderMachine, messages: list, pair: Pair) -> None:

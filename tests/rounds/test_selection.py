@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pair import agreement
 
@@ -104,7 +104,7 @@ def test_sums_and_means_choose_differently_when_one_party_has_little_data():
         peer = Criterion.of(terms, Role.PROVIDER, own_samples=1000)
         losses = [
             criterion.global_loss(
-                own, peer.report(LocalLoss(total=p, clipped=p, count=1000), step=1, noise=0.0)
+                own, peer.report(LocalLoss(total=p, clipped=p, count=1000), start=False, noise=0.0)
             )
             for own, p in models
         ]
@@ -165,11 +165,29 @@ def test_a_coarse_report_is_within_half_a_level_of_the_clipped_mean(mean, count)
     clipped = min(mean, 4.0) * count
     loss = LocalLoss(total=max(mean * count, clipped), clipped=clipped, count=count)
 
-    level = criterion.report(loss, step=3, noise=0.0)
+    level = criterion.report(loss, start=False, noise=0.0)
 
     assert isinstance(level, int)
     assert 0 <= level <= 255
     assert abs(level / 255 * 4.0 - min(mean, 4.0)) <= 4.0 / 510 + 1e-9
+
+
+@given(st.integers(0, 255), st.lists(st.floats(-0.49, 0.49), min_size=2, max_size=2), st.floats())
+def test_a_private_report_follows_from_the_level_and_its_noise_alone(level, offsets, noise):
+    """However finely a peer moves a model within a level, it hears the same number."""
+    assume(math.isfinite(noise))
+    terms = agreement(loss_precision=LossPrecision.PRIVATE, loss_noise="0.1")
+    criterion = Criterion.of(terms, Role.LEARNER, own_samples=10)
+    sums = [10 * 4.0 * min(max(level + offset, 0), 255) / 255 for offset in offsets]
+    losses = [LocalLoss(total=each, clipped=each, count=10) for each in sums]
+
+    told = [criterion.report(loss, start=False, noise=noise) for loss in losses]
+
+    assert [loss.level(4.0) for loss in losses] == [level, level]
+    exact = level + 0.1 * noise * 255 / 4.0
+    assert told[0] == told[1]
+    assert abs(told[0] - min(max(exact, 0.0), 255.0)) <= 0.5 + 1e-6
+    assert criterion.report(losses[0], start=True, noise=noise) is None
 
 
 def test_eight_bits_cannot_carry_the_labels_that_one_exact_loss_gives_away():
@@ -191,13 +209,13 @@ def test_eight_bits_cannot_carry_the_labels_that_one_exact_loss_gives_away():
         clipped = sum(min(gap, 4.0) for gap, label in zip(gaps, chosen, strict=True) if label)
         return LocalLoss(total=sums(chosen), clipped=clipped, count=20)
 
-    told = round(exact.report(loss(labels), step=0, noise=0.0) / 1e-3)
+    told = round(exact.report(loss(labels), start=True, noise=0.0) / 1e-3)
     assert [told >> i & 1 for i in range(20)] == labels
     for hidden in range(4):  # labels that the level says nothing about
         other = [*labels]
         other[hidden] ^= 1
-        level = coarse.report(loss(labels), step=0, noise=0.0)
-        assert coarse.report(loss(other), step=0, noise=0.0) == level
+        level = coarse.report(loss(labels), start=True, noise=0.0)
+        assert coarse.report(loss(other), start=True, noise=0.0) == level
 
 
 @pytest.mark.parametrize(
@@ -222,7 +240,7 @@ def test_a_loss_over_other_data_than_agreed_is_refused():
     criterion = Criterion.of(agreement(), Role.LEARNER, own_samples=10)
 
     with pytest.raises(LocalProtocolError, match="over 9 samples"):
-        criterion.report(LocalLoss(total=1.0, clipped=1.0, count=9), step=1, noise=0.0)
+        criterion.report(LocalLoss(total=1.0, clipped=1.0, count=9), start=False, noise=0.0)
 
 
 def test_a_checkpoint_scored_on_other_data_than_before_is_refused():

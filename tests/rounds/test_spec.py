@@ -8,7 +8,7 @@ import pytest
 from house import House
 
 import protocols
-from assistlearn.checkpoints import MAX_ABS
+from assistlearn.checkpoints import MAX_ABS, MAX_COUNTER
 from assistlearn.errors import RefusedByPeerError
 from protocols import codec, learner, provider
 from protocols.agreement import TITLE, Agreement, Terms
@@ -107,13 +107,15 @@ def test_the_lines_of_both_texts_stand_in_the_specification(kind, names):
     assert f"`{TITLE}`" in SPEC
 
 
-def test_sizes_and_the_bound_of_floats_are_those_of_the_code():
+def test_sizes_and_the_bounds_of_values_are_those_of_the_code():
     message, frame = codec.MAX_MESSAGE_BYTES, codec.MAX_FRAME_BYTES
     magnitude = re.search(r"at most 10\^(\d+) in magnitude", SPEC)
 
     assert f"at most {message >> 20} MiB, a frame {frame - message >> 10} KiB more" in SPEC
     assert magnitude is not None
     assert 10.0 ** int(magnitude[1]) == MAX_ABS
+    assert f"every counter from 0 to 2^{MAX_COUNTER.bit_length() - 1}," in SPEC
+    assert MAX_COUNTER.bit_count() == 1
 
 
 def test_the_specification_says_of_every_refusal_whether_it_ends_a_session(tmp_path):

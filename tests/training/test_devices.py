@@ -71,14 +71,18 @@ def test_thread_count_is_set_or_left_alone() -> None:
 
 
 def test_noise_is_standard_normal_and_repeats_for_its_arguments() -> None:
-    draws = [standard_normal(bytes(16), round_=r, step=s) for r in range(20) for s in range(200)]
+    draws = [
+        standard_normal(bytes([seed] * 16), level=level)
+        for seed in range(16)
+        for level in range(256)
+    ]
 
     assert abs(statistics.fmean(draws)) < 0.07  # four standard errors
     assert abs(statistics.pstdev(draws) - 1) < 0.05
-    assert standard_normal(bytes(16), round_=3, step=5) == draws[3 * 200 + 5]
-    assert standard_normal(b"\1" * 16, round_=3, step=5) != draws[3 * 200 + 5]
+    assert standard_normal(bytes([3] * 16), level=5) == draws[3 * 256 + 5]
+    assert len(set(draws)) == len(draws)
 
 
 def test_short_noise_seed_is_refused() -> None:
     with pytest.raises(LocalProtocolError, match="15 bytes"):
-        standard_normal(bytes(15), round_=1, step=0)
+        standard_normal(bytes(15), level=0)

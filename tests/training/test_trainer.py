@@ -229,11 +229,25 @@ def test_clipped_loss_uses_the_agreed_bound(tmp_path: Path) -> None:
     assert loss.clipped <= 30 * 0.5
 
 
-def test_noise_differs_between_samples_and_repeats_when_resumed(tmp_path: Path) -> None:
-    noises = [sample.noise for sample in unbroken(tmp_path / "a")]
+def test_noise_belongs_to_the_level_of_the_loss_in_every_step_round_and_process(
+    tmp_path: Path,
+) -> None:
+    """A peer that has one model looked at again and again would average other noise away."""
+    samples = unbroken(tmp_path)
+    start = samples[-1].digest
+    assert start is not None
 
-    assert noises == [sample.noise for sample in unbroken(tmp_path / "b")]
-    assert len(set(noises)) == len(noises)
+    repeated = []
+    for round_ in (3, 4):
+        trainer = trainer_in(tmp_path, broken("train", lambda *_: None))  # moves no model
+        for step in (0, 1):
+            place = {"from_step": step, "to_step": step + 1, "first_update": step}
+            repeated.append(trainer.train(round_=round_, start=start, **place))
+
+    assert {sample.digest for sample in repeated} == {start}
+    assert {sample.noise for sample in repeated} == {samples[-1].noise}
+    levels = {sample.loss.level(0.5) for sample in samples if sample.loss is not None}
+    assert len({sample.noise for sample in samples}) == len(levels) > 1
 
 
 def test_missing_snapshot_or_checkpoint_is_a_storage_error(tmp_path: Path) -> None:
