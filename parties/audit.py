@@ -1,5 +1,6 @@
 """Auditing a party's directory: its ledgers, what they replay to, and the files they name."""
 
+import hashlib
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -8,18 +9,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from assistlearn.bundle import Card
-from assistlearn.digests import file_digest
 from assistlearn.durable import disk_errors
 from assistlearn.errors import CardError, LedgerDigestError, LedgerError
 from assistlearn.ledger import AuditReport, Entry, Ledger, verify_ledger
+from assistlearn.ledger.files import open_to_read
 from parties.directory import CARD_SUFFIX, PartyDirectory
 from parties.gate.opening import recorded_sessions
-from parties.gate.result import CARD, card_values
+from parties.gate.result import CARD, RESULT, card_values
 from parties.history import History, histories, lines
 from protocols.learner import LearnerMachine
 from protocols.roles import Role
 
 MODEL_SUFFIX: Final = ".safetensors"
+MAX_CARD_BYTES: Final = 4096  # longer than any card of a party
 SESSION_NAME: Final = re.compile(r"[0-9a-f]{16}")  # of a session's files
 
 
@@ -119,7 +121,8 @@ def summary(view_: LedgerView) -> list[dict[str, Any]]:
 def _kept_with(directory: PartyDirectory, ledger: Path) -> Card:
     path = ledger.with_suffix(CARD_SUFFIX)
     try:
-        card = Card.parse(path.read_text(encoding="ascii"))
+        with open_to_read(path) as file:
+            card = Card.parse(file.read(MAX_CARD_BYTES).decode("ascii"))
     except (OSError, UnicodeDecodeError, CardError) as error:
         raise LedgerError(
             f"cannot tell with whom {ledger} was kept: {error}",
@@ -136,7 +139,8 @@ def _kept_with(directory: PartyDirectory, ledger: Path) -> Card:
 def check_results(directory: PartyDirectory, views: Iterable[LedgerView]) -> int:
     """Compare a learner's models and every value of their cards with what the ledgers replay to.
 
-    A card may be of any ledger's session, so this is for once all of them are found whole.
+    A card may be of any ledger's session, so this is for once all of them are found whole. A
+    model has a card, unless its session is open: a process was killed between the two, then.
 
     Returns:
         How many there are: the result, and what other sessions left under their names.
@@ -150,17 +154,25 @@ def check_results(directory: PartyDirectory, views: Iterable[LedgerView]) -> int
         for view_ in views
         for session, history in view_.histories.items()
     }
-    cards = [
+    cards = _results(directory, ".toml")
+    models = {_check_result(card, sessions) for card in cards}
+    without = [path for path in _results(directory, MODEL_SUFFIX) if path not in models]
+    for model in without:
+        _check_without_card(model, sessions)
+    return len(cards) + len(without)
+
+
+def _results(directory: PartyDirectory, suffix: str) -> list[Path]:
+    """Files that sessions leave under the name of the result or under their own."""
+    return [
         path
-        for path in sorted(directory.models.glob("*.toml"))
-        if path.name == CARD or SESSION_NAME.fullmatch(path.stem)
+        for path in sorted(directory.models.glob(f"*{suffix}"))
+        if path.stem == RESULT or SESSION_NAME.fullmatch(path.stem)
     ]
-    for card in cards:
-        _check_result(card, sessions)
-    return len(cards)
 
 
-def _check_result(card: Path, sessions: Mapping[str, tuple[History, Card]]) -> None:
+def _check_result(card: Path, sessions: Mapping[str, tuple[History, Card]]) -> Path:
+    """The model that is beside a card; both are what the ledger says."""
     try:
         values = tomllib.loads((_content(card) or b"").decode())
     except (ValueError, RecursionError) as error:  # as TOML and Unicode have them
@@ -179,7 +191,13 @@ def _check_result(card: Path, sessions: Mapping[str, tuple[History, Card]]) -> N
         sound = session.startswith(card.stem) and rounds in range(1, len(results) + 1)
     if not sound or type(rounds) is not int:
         raise _differs(card)
-    for name, value in card_values(history.recorded.agreement, peer, results[:rounds]).items():
+    expected = card_values(history.recorded.agreement, peer, results[:rounds])
+    if unknown := values.keys() - expected.keys():
+        raise LedgerDigestError(
+            f"{card} says something of {min(unknown)!r}, its ledger nothing",
+            hint="it was changed since; restore it from a backup, or ask who changed it",
+        )
+    for name, value in expected.items():
         if repr(values.get(name)) != repr(value):  # 1, 1.0 and true are equal, but not alike
             raise LedgerDigestError(
                 f"{card} says that {name} is {values.get(name)!r}, its ledger says {value!r}",
@@ -191,6 +209,25 @@ def _check_result(card: Path, sessions: Mapping[str, tuple[History, Card]]) -> N
         model = aside if aside.is_file() else model
     if _digest(model) != values["sha256"]:
         raise _differs(model)
+    return model
+
+
+def _check_without_card(model: Path, sessions: Mapping[str, tuple[History, Card]]) -> None:
+    """Refuse a model that no session left which is still to write its card."""
+    found = _digest(model)
+    for session, (history, _) in sessions.items():
+        machine = history.machine
+        if (
+            not history.order.over
+            and isinstance(machine, LearnerMachine)
+            and (session.startswith(model.stem) or (model.stem == RESULT and machine.done))
+            and found in {result.digest for result in machine.results}
+        ):
+            return
+    raise LedgerDigestError(
+        f"{model} has no card, and no open session left it",
+        hint=f"restore {model.stem}.toml from a backup, or move the model elsewhere",
+    )
 
 
 def _check_files(directory: PartyDirectory, seen: LedgerView) -> int:
@@ -215,7 +252,8 @@ def _content(path: Path) -> bytes | None:
     """What a file holds; nothing if it is not there, which is no disk trouble."""
     with disk_errors(f"read {path}"):
         try:
-            return path.read_bytes()
+            with open_to_read(path) as file:
+                return file.read()
         except FileNotFoundError:
             return None
 
@@ -223,7 +261,8 @@ def _content(path: Path) -> bytes | None:
 def _digest(path: Path) -> str:
     with disk_errors(f"read {path}"):
         try:
-            return file_digest(path)
+            with open_to_read(path) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError as error:
             raise _missing(path) from error
 

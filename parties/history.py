@@ -9,7 +9,8 @@ from assistlearn.errors import AssistLearnError, LedgerHistoryError
 from assistlearn.ledger import Entry, EntryKind
 from parties.gate.books import bundle_bytes, header_of, recorded_offer
 from parties.gate.opening import RecordedSession
-from protocols.events import Received, Sampled, Scored, Started
+from parties.gate.order import Order
+from protocols.events import Event, Received, Sampled, Scored, Started
 from protocols.learner import LearnerMachine
 from protocols.machines import Machine, machine_of
 from protocols.messages import (
@@ -19,7 +20,7 @@ from protocols.messages import (
     SessionClosed,
     TrajectoryClosed,
 )
-from protocols.record import Closed, Joined, decode_record
+from protocols.record import Closed, Joined, Record
 from protocols.roles import Role
 
 CAME_IN: Final = "came in: "
@@ -41,6 +42,7 @@ class History:
     sent_bytes: int = 0
     received_bytes: int = 0
     refusals: int = 0
+    order: Order = field(default_factory=Order)
 
     @property
     def rounds(self) -> int:
@@ -62,13 +64,14 @@ class History:
         """
         try:
             return self._taken(entry)
-        except (AssistLearnError, AssertionError, IndexError) as error:
+        except (AssistLearnError, AssertionError, ArithmeticError, IndexError, ValueError) as error:
             raise LedgerHistoryError(
                 f"entry {entry.index} does not follow from those before: {error}",
                 hint="compare with the other party's ledger",
             ) from error
 
     def _taken(self, entry: Entry) -> str:
+        record = self.order.take(entry)
         match entry.kind:
             case EntryKind.AGREEMENT:
                 agreement = self.recorded.agreement
@@ -94,17 +97,14 @@ class History:
                 self.received += 1
                 self.received_bytes += bundle_bytes(header, offer)
                 return f"arriving: bundle {header.seq} of round {header.round}"
-            case EntryKind.EVENT:
-                return self._event(entry)
             case EntryKind.REFUSAL:
                 self.refusals += 1
                 return refusal_text(entry)
-            case EntryKind.CLOSED:
-                record = decode_record(entry.body)
-                return f"closed: {record.reason if isinstance(record, Closed) else ''}"
+            case EntryKind.EVENT | EntryKind.CLOSED:
+                assert record is not None  # such an entry has one
+                return self._happened(record)
 
-    def _event(self, entry: Entry) -> str:
-        record = decode_record(entry.body)
+    def _happened(self, record: Record) -> str:
         match record:
             case Joined():
                 self.machine = machine_of(self.role, self.recorded.agreement, record)
@@ -116,9 +116,9 @@ class History:
                     raise LedgerHistoryError("a message came in of which no bundle is on record")
                 _check_header(self.arriving, message)
                 self.arriving = None
-        assert self.machine is not None, "an event before the session began"
+        assert self.machine is not None  # joined first
         self.said.extend(self.machine.handle(record))
-        return _happened(record)
+        return _event_text(record)
 
 
 def histories(recorded: dict[str, RecordedSession], role: Role) -> dict[str, History]:
@@ -188,7 +188,7 @@ def _described(message: Message) -> str:
             return f"end of the session ({message.reason.value}), kept {message.result[:12]}"
 
 
-def _happened(event: Started | Sampled | Scored | Received) -> str:
+def _event_text(event: Event) -> str:
     match event:
         case Started():
             return f"initial model {event.digest[:12]}, own loss {event.loss.mean:.6g}"

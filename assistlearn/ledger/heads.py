@@ -14,6 +14,7 @@ from assistlearn.errors import (
     StorageError,
 )
 from assistlearn.ledger.entries import Entry, Head
+from assistlearn.ledger.files import open_to_read
 from assistlearn.ledger.merkle import EMPTY_ROOT
 
 TAG: Final = "assistlearn/ledger-head/v1"
@@ -43,13 +44,14 @@ def read_head(ledger: Path, own: Card) -> Head | None:
 
     Raises:
         LedgerSignatureError: it was not signed by ``own``, or was altered since.
+        StorageError: it cannot be read, or is no ordinary file.
     """
     path = head_path(ledger)
-    if not path.exists():
-        return None
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             text = open_note(file.read(MAX_FILE_BYTES), own)
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise StorageError(
             f"cannot read {path}: {error.strerror}", hint="check who may read it"

@@ -172,10 +172,13 @@ class Ledger:
             self._connection.execute("COMMIT")
             self._failed = False
 
-    def entries(self, session: str | None = None) -> Iterator[Entry]:
-        """All entries in order, or those of one session; read from the disk as they are used."""
+    def entries(self, session: str | None = None, *, start: int = 0) -> Iterator[Entry]:
+        """Entries in order, all from ``start`` on or those of one session.
+
+        They are read from the disk as they are used.
+        """
         if session is None:
-            return read_entries(self._connection, self.path)
+            return read_entries(self._connection, self.path, "WHERE i >= ?", (start,))
         return read_entries(self._connection, self.path, "WHERE session = ?", (session,))
 
     def head(self) -> Head:

@@ -78,6 +78,11 @@ class SignatureCheck:
         except AssistLearnError as error:
             raise _bad(entry, error) from error
         transcript = hashlib.sha256(text.encode()).hexdigest()
+        if transcript != entry.session:
+            raise LedgerChainError(
+                f"entry {entry.index} is the agreement of session {transcript[:16]}, but stands"
+                f" under {entry.session[:16]}"
+            )
         self._sessions[entry.session] = Place(transcript=transcript)
 
     def _bundle(self, entry: Entry) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 
 from assistlearn.durable import disk_errors, sync_folder
 from assistlearn.errors import LedgerDamagedError, LedgerError, StorageError
+from assistlearn.ledger.files import open_ordinary
 
 PAGE_BYTES: Final = 4096
 MAX_BODY_BYTES: Final = 2 << 20  # a note, a sealed key and a sealed body of 1 MiB, with room
@@ -70,20 +71,22 @@ def lock(path: Path, *, shared: bool) -> int | None:
 
     Raises:
         LedgerError: another process (or another object of this one) has it open for writing.
+        StorageError: the lock cannot be opened, or is no ordinary file.
     """
     lock_path = path.with_name(path.name + ".lock")
     try:
         if shared:
-            descriptor = os.open(lock_path, os.O_RDONLY | os.O_NOFOLLOW)
+            descriptor = open_ordinary(lock_path, os.O_RDONLY | os.O_NOFOLLOW)
         else:
-            descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            descriptor = open_ordinary(lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
     except FileNotFoundError as error:
         if shared:
             return None
         raise LedgerError(f"there is no folder for {path}", hint="make the folder first") from error
     except OSError as error:
         raise StorageError(
-            f"cannot open {lock_path}: {error.strerror}", hint="check who may write to the folder"
+            f"cannot open {lock_path}: {error.strerror}",
+            hint="delete it while nobody uses the ledger, and check who may write to the folder",
         ) from error
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

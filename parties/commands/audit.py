@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from assistlearn.errors import AssistLearnError
 from parties.output import Output, format_bytes, format_money, json_option, print_error
@@ -126,6 +128,7 @@ def _verify(party: "PartyDirectory", peer: "Card", path: Path, *, output: Output
         ledger=str(path),
         size=report.head.size,
         root=report.head.root,
+        signed=None if report.signed is None else asdict(report.signed),
         notes=report.verified_notes,
         own=report.own,
         peer=report.peer,
@@ -154,7 +157,9 @@ def _show(seen: "LedgerView", *, entries: bool, output: Output) -> None:
     for entry, words in seen.entries:
         if entries or entry.kind in told or words.startswith(CAME_IN):
             when = datetime.fromtimestamp(entry.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-            table.add_row(str(entry.index), when, entry.session[:8], words)
+            # The peer's words are among them: no markup, and nothing that moves a cursor.
+            shown = Text("".join(each if each.isprintable() else "?" for each in words))
+            table.add_row(str(entry.index), when, entry.session[:8], shown)
             output.event(
                 "entry",
                 index=entry.index,

@@ -5,9 +5,11 @@ from typing import Final
 
 from assistlearn.bundle import Card, Identity, open_cosigned, pack
 from assistlearn.checkpoints import ModelSpec
+from assistlearn.digests import digest
 from assistlearn.durable import disk_errors, write_durably
+from assistlearn.errors import LedgerHistoryError
 from assistlearn.interrupts import uninterrupted
-from assistlearn.ledger import EntryKind, Ledger
+from assistlearn.ledger import Entry, EntryKind, Ledger
 from parties.directory import PartyDirectory
 from parties.gate.books import Books, refusal_entry
 from parties.gate.handshake import Agreed
@@ -20,6 +22,7 @@ from protocols.record import Closed, Joined, decode_record, encode_record
 from protocols.roles import Role
 
 GIVEN_UP: Final = "given up for a new one"
+RESTORE: Final = "restore the ledger from a backup, or ask who changed it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,38 +38,82 @@ class RecordedSession:
     """Why it ended; nothing while it goes on."""
 
 
+class Register:
+    """The sessions of a ledger that grows: each look reads what is new since the last one."""
+
+    def __init__(self, ledger: Ledger, *, own: Card, peer: Card) -> None:
+        self._ledger = ledger
+        self._own = own
+        self._peer = peer
+        self._sessions: dict[str, RecordedSession] = {}
+        self._entries = 0  # that were looked at
+
+    def __contains__(self, session: str) -> bool:
+        """Whether the last look found it; nothing is read."""
+        return session in self._sessions
+
+    def sessions(self) -> dict[str, RecordedSession]:
+        """All sessions by identifier, oldest first.
+
+        Raises:
+            BundleError: an agreement was not signed by both.
+            LedgerHistoryError: an entry is not what this party would have recorded.
+        """
+        for entry in self._ledger.entries(start=self._entries):
+            self._take(entry)
+            self._entries = entry.index + 1
+        return dict(self._sessions)
+
+    def _take(self, entry: Entry) -> None:
+        if entry.kind is EntryKind.AGREEMENT:
+            self._sessions[entry.session] = self._begun(entry)
+            return
+        known = self._sessions.get(entry.session)
+        if known is None:
+            return
+        if entry.kind is EntryKind.RECEIVED:
+            known = replace(known, received=known.received + 1)
+        elif entry.kind is EntryKind.EVENT and known.joined is None:
+            record = decode_record(entry.body)
+            if isinstance(record, Joined):
+                self._check_key(entry, record, known.agreement)
+                known = replace(known, joined=record)
+        elif entry.kind is EntryKind.CLOSED:
+            record = decode_record(entry.body)
+            if isinstance(record, Closed):
+                known = replace(known, closed=record.reason)
+        self._sessions[entry.session] = known
+
+    def _begun(self, entry: Entry) -> RecordedSession:
+        agreement = Agreement.parse(open_cosigned(entry.body, (self._own, self._peer)))
+        if agreement.session != entry.session:
+            raise LedgerHistoryError(
+                f"entry {entry.index} is the agreement of session {agreement.session[:16]}, but"
+                f" stands under {entry.session[:16]}",
+                hint=RESTORE,
+            )
+        return RecordedSession(
+            agreement=agreement, note=entry.body, joined=None, received=0, closed=None
+        )
+
+    def _check_key(self, entry: Entry, joined: Joined, agreement: Agreement) -> None:
+        """Refuse another key than the one that both signed: it would open all that we send."""
+        we_learn = agreement.learner == self._own.fingerprint
+        agreed = agreement.provider_sealing_key if we_learn else agreement.learner_sealing_key
+        if digest(joined.peer_sealing_key) != agreed:
+            raise LedgerHistoryError(
+                f"the peer's sealing key of entry {entry.index} is not the one agreed on",
+                hint=RESTORE,
+            )
+
+
 def recorded_sessions(ledger: Ledger, *, own: Card, peer: Card) -> dict[str, RecordedSession]:
     """All sessions of a ledger by identifier, oldest first.
 
     Raises:
-        BundleError: an agreement was not signed by both.
+        BundleError, LedgerHistoryError: as :meth:`Register.sessions`.
     """
-    sessions: dict[str, RecordedSession] = {}
-    for entry in ledger.entries():
-        if entry.kind is EntryKind.AGREEMENT:
-            text = open_cosigned(entry.body, (own, peer))
-            sessions[entry.session] = RecordedSession(
-                agreement=Agreement.parse(text),
-                note=entry.body,
-                joined=None,
-                received=0,
-                closed=None,
-            )
-            continue
-        known = sessions.get(entry.session)
-        if known is None:
-            continue
-        if entry.kind is EntryKind.RECEIVED:
-            sessions[entry.session] = replace(known, received=known.received + 1)
-        elif entry.kind is EntryKind.EVENT and known.joined is None:
-            record = decode_record(entry.body)
-            if isinstance(record, Joined):
-                sessions[entry.session] = replace(known, joined=record)
-        elif entry.kind is EntryKind.CLOSED:
-            record = decode_record(entry.body)
-            if isinstance(record, Closed):
-                sessions[entry.session] = replace(known, closed=record.reason)
-    return sessions
+    return Register(ledger, own=own, peer=peer).sessions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +125,12 @@ class Desk:
     peer: Card
     ledger: Ledger
     role: Role
-    _known: set[str] = field(default_factory=set)
-    """Sessions with this peer, so that a made-up one costs no reading of the whole ledger."""
+    _register: Register = field(init=False)
 
     def __post_init__(self) -> None:
-        self._known.update(
-            entry.session for entry in self.ledger.entries() if entry.kind is EntryKind.AGREEMENT
-        )
+        register = Register(self.ledger, own=self.identity.card, peer=self.peer)
+        object.__setattr__(self, "_register", register)
+        register.sessions()
 
     def enter(
         self,
@@ -122,7 +168,7 @@ class Desk:
             )
             for session in left:
                 clear(self.directory.session_folder(session))
-        self._known.add(agreement.session)
+        self.recorded()  # it is known from now on
         return Session(
             books=self._books(agreement, joined=joined, spec=spec, secrets=secrets),
             role=self.role,
@@ -168,11 +214,11 @@ class Desk:
 
     def find(self, session: str) -> RecordedSession | None:
         """The session of this identifier; nothing if there never was one with this peer."""
-        return self.recorded()[session] if session in self._known else None
+        return self.recorded()[session] if session in self._register else None
 
     def recorded(self) -> dict[str, RecordedSession]:
-        """All sessions with this peer, oldest first."""
-        return recorded_sessions(self.ledger, own=self.identity.card, peer=self.peer)
+        """All sessions with this peer, oldest first. What was read before is not read again."""
+        return self._register.sessions()
 
     def _books(
         self, agreement: Agreement, *, joined: Joined, spec: ModelSpec, secrets: SessionSecrets

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from assistlearn.bundle import Card
+from assistlearn.digests import file_digest
 from assistlearn.durable import disk_errors, move_durably, write_durably
-from assistlearn.errors import PartyDirectoryError
+from assistlearn.errors import PartyDirectoryError, StorageError
 from parties.directory import PartyDirectory
 from parties.gate.session import Session
 from protocols.agreement import Agreement
@@ -47,7 +48,8 @@ def keep_result(directory: PartyDirectory, session: Session, peer: Card) -> Sess
     That of an earlier session stays, under its session's name.
 
     Raises:
-        StorageError: the disk is full or failing; the model is still in the session's store.
+        StorageError: the disk is full or failing, and the model is still in the session's
+            store; or what is there is not the model that was recorded.
     """
     _set_aside(directory, new=session.id)
     return _keep(directory, session, peer, name=RESULT)
@@ -91,7 +93,15 @@ def _keep(directory: PartyDirectory, session: Session, peer: Card, *, name: str)
     with disk_errors(f"write {target}"):
         directory.models.mkdir(parents=True, exist_ok=True)
         unfinished = directory.models / f".{target.name}.unfinished"
-        shutil.copyfile(session.store.path(best.digest), unfinished)
+        source = session.store.path(best.digest)
+        shutil.copyfile(source, unfinished)
+        if file_digest(unfinished) != best.digest:
+            unfinished.unlink()
+            raise StorageError(
+                f"{source} is not what it was when it was recorded",
+                hint=f"restore it from a backup, or delete {session.folder} to give the session"
+                " up; then run the same command again",
+            )
         move_durably(unfinished, target)
     result = SessionResult(
         session=session.id,

@@ -22,13 +22,14 @@ from assistlearn.interrupts import uninterrupted
 from assistlearn.ledger import Entry, EntryKind
 from parties.gate.books import Books, recorded_offer, refusal_entry
 from parties.gate.leftovers import clear
+from parties.gate.order import Order
 from parties.gate.receiver import Receiver
 from parties.gate.sender import Sender
 from protocols.codec import encode_frame
 from protocols.events import Event, Received, Work
 from protocols.machines import machine_of
 from protocols.messages import Frame, Offer, Piece, Refusal, RefusalCode, SessionClosed, Status
-from protocols.record import Closed, Joined, decode_record, encode_record
+from protocols.record import Closed, Joined, Record, encode_record
 from protocols.roles import Role
 
 COMPLETED: Final = "completed"
@@ -74,10 +75,11 @@ class Session:
             LedgerHistoryError: the entries are not those of an honest run.
         """
         session = cls(books=books, role=role, joined=joined, folder=folder)
+        order = Order()
         for entry in books.ledger.entries(books.session):
             try:
-                session._replay(entry)
-            except (AssistLearnError, IndexError) as error:
+                session._replay(entry, order.take(entry))
+            except (AssistLearnError, ArithmeticError, LookupError, ValueError) as error:
                 raise LedgerHistoryError(
                     f"ledger entry {entry.index} does not follow from those before: {error}",
                     hint="check the ledger with `assistlearn audit verify`",
@@ -117,6 +119,8 @@ class Session:
             RefusedByPeerError: the peer ended the session.
             StorageError: the disk is full or failing. Nothing is lost.
         """
+        if self.closed:
+            return  # nothing is on record after the end, and what is under way is out of date
         match frame:
             case Offer() | Piece() | Status() | Refusal() if frame.session.hex() != self.id:
                 raise PeerProtocolError(
@@ -204,7 +208,7 @@ class Session:
             self._receiver.bytes.counts.get(round_, 0),
         )
 
-    def _replay(self, entry: Entry) -> None:
+    def _replay(self, entry: Entry, record: Record | None) -> None:
         match entry.kind:
             case EntryKind.SENT:
                 self._sender.recorded(recorded_offer(entry.body, session=self.id))
@@ -213,10 +217,9 @@ class Session:
                 self._receiver.recorded(offer, round_=self.machine.round)
                 self._answered()
             case EntryKind.EVENT:
-                record = decode_record(entry.body)
                 if isinstance(record, Received):
                     self._receiver.passed_on()
-                if not isinstance(record, Joined | Closed):
+                if isinstance(record, Event):
                     self._sender.say(self.machine.handle(record))
             case EntryKind.CLOSED:
                 self.closed = True

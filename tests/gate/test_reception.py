@@ -155,7 +155,8 @@ def test_cards_are_read_again_only_when_one_has_changed(provider, cards):
     first = guests.cards()
 
     unchanged = guests.cards()
-    (provider.peers / "ada.card").touch()
+    path = provider.peers / "ada.card"
+    path.write_text(path.read_text().removesuffix("\n"))  # shorter, and as good
     changed = guests.cards()
 
     assert unchanged is first

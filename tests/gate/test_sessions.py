@@ -19,7 +19,7 @@ from assistlearn.ledger import EntryKind, verify_ledger
 from parties.gate.handshake import round_bytes_bound
 from parties.gate.receiver import Receiver
 from protocols.events import Started
-from protocols.messages import SessionClosed, Status
+from protocols.messages import Refusal, RefusalCode, SessionClosed, Status
 from protocols.provider import ProviderState
 from protocols.record import decode_record
 from protocols.roles import Role
@@ -141,6 +141,20 @@ def test_the_learners_last_word_closes_the_providers_session_in_the_same_entry(h
     assert isinstance(decode_record(said.body).message, SessionClosed)
     assert last.kind is EntryKind.CLOSED
     assert provider.session.work is None
+
+
+def test_what_comes_after_a_sessions_end_is_not_recorded(house):
+    provider = house.parties[Role.PROVIDER]
+    house.run()
+    before = len(list(provider.ledger.entries()))
+    session = bytes.fromhex(provider.session.id)
+
+    provider.session.receive(
+        Refusal(session=session, code=RefusalCode.PROTOCOL, field="", own="", peer="")
+    )
+    provider.session.receive(Status(session=session, seq=10**9, piece=0, credit=1, resend=0))
+
+    assert len(list(provider.ledger.entries())) == before
 
 
 def test_a_last_model_that_is_not_the_best_is_kept_to_be_measured(house):
