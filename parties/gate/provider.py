@@ -187,6 +187,8 @@ class ProviderGate:
         session_id = frame.session.hex()
         visit = self._visits.get(session_id)
         if visit is None or visit.counter is not counter:
+            if isinstance(frame, Refusal) and frame.code is RefusalCode.SUSPENDED:
+                return  # nothing is served that would have to stop
             visit = self._return(counter, route, session_id)
             if visit is None:
                 return
