@@ -7,6 +7,7 @@ import sys
 import tomllib
 
 import pytest
+from patience import PATIENCE_S
 from simulating import made_results, made_round, small_settings
 
 from parties.demo.report import demo_table, findings, next_steps
@@ -159,12 +160,13 @@ def test_no_earlier_demo_is_touched(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # seconds; the command's own limit ends it first
 def test_demo_runs_two_real_parties_to_the_end(tmp_path):
     process = subprocess.run(
         [sys.executable, "-m", "parties", "demo", "--json", "--output", tmp_path],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=2 * PATIENCE_S,
         check=False,
     )
 

@@ -8,10 +8,14 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from canaries import WORDS, Canaries
+from patience import until
 from proxy import Proxy
-from twoparties import LEARNER, PROVIDER, TwoParties, free_port
+from twoparties import LEARNER, PROVIDER, TwoParties
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),  # seconds; the first test's include the fixture that all share
+]
 
 FEATURES = [f"f{number}" for number in range(8)]
 
@@ -50,22 +54,40 @@ class World:
     """Two parties with canaries in their data, and every tap there is."""
 
     def __init__(self, root, *, plant, **settings):
-        port = free_port()
         self.root = root
-        self.proxy = Proxy(port, record=True)
+        self.proxy = Proxy(record=True)
         self.canaries = {role: Canaries() for role in (LEARNER, PROVIDER)}
         root.mkdir(exist_ok=True)
         data = {role: plant(root, role, self.canaries[role]) for role in self.canaries}
-        self.parties = TwoParties(root, port=port, through=self.proxy.port, data=data, **settings)
+        self.parties = TwoParties(root, through=self.proxy.port, data=data, **settings)
+        self.proxy.target = self.parties.port
         self.hoarders = {
             role: Hoarder(self.parties.home(role), root / f"cellar-{role.value}")
             for role in (LEARNER, PROVIDER)
         }
 
-    def play(self):
-        provider, learner = self.parties.start(PROVIDER), self.parties.start(LEARNER)
+    def play(self, **changes):
+        provider = self.parties.provide()
+        learner, _ = self.learn(**changes)
         assert learner.wait() == 0
         provider.stop()
+
+    def learn(self, *, arriving=0, name=None):
+        """A learner, and what the provider keeps of it.
+
+        Args:
+            arriving: checkpoints that certainly come to the provider, which looks at none (if its
+                task is one that can be held) before so many are hoarded.
+            name: the learner's.
+        """
+        hold = self.parties.hold(PROVIDER, "losses")
+        cellar = self.hoarders[PROVIDER].cellar
+        before = set(cellar.iterdir())
+        learner = self.parties.start(LEARNER, name=name)
+        until(lambda: len(set(cellar.iterdir()) - before) >= arriving)
+        hold.unlink()
+        learner.wait()
+        return learner, set(cellar.iterdir()) - before
 
     def places(self, role):
         """What others can see of ``role``: the wire, the peer's house, and what it prints."""
@@ -181,7 +203,7 @@ def test_buffers_on_the_list_are_searched_in_what_the_peer_keeps(tmp_path):
         terms={"rounds": 1},
     )
     try:
-        world.play()
+        world.play(arriving=3)
 
         hits = world.canaries[LEARNER].search(world.places(LEARNER))
 
@@ -195,13 +217,12 @@ def test_buffers_on_the_list_are_searched_in_what_the_peer_keeps(tmp_path):
 @pytest.fixture(scope="module")
 def rigged(tmp_path_factory):
     """Learners whose tasks leak, each in its own way, at one honest provider."""
-    kinds = ("talking", "weights", "extra", "huge", "raising")
+    kinds = {"talking": 3, "weights": 3, "extra": 0, "huge": 1, "raising": 0}  # how many arrive
     world = World(
         tmp_path_factory.mktemp("rigged") / "w",
         plant=plant_arrays,
-        names=kinds,
+        names=tuple(kinds),
         sessions=len(kinds),
-        deadline_s=120.0,
         task={"factory": "toytasks:make"},
         terms={"rounds": 1},
     )
@@ -210,18 +231,15 @@ def rigged(tmp_path_factory):
             world.parties.write(LEARNER, kind, kind=kind)
         world.parties.provide()
         ended = {}
-        for kind in kinds:
+        for kind, arriving in kinds.items():
             world.parties.homes[LEARNER] = world.root / kind
             marks = {way: len(tape) for way, tape in world.proxy.tape.items()}
-            before = set(world.hoarders[PROVIDER].cellar.iterdir())
-            learner = world.parties.start(LEARNER, name=kind)
-            code = learner.wait()
-            kept = set(world.hoarders[PROVIDER].cellar.iterdir()) - before
+            learner, kept = world.learn(arriving=arriving, name=kind)
             seen = [("wire", bytes(tape[marks[way] :])) for way, tape in world.proxy.tape.items()]
             seen += [("said", path.read_bytes()) for path in world.root.glob(f"{kind}.*")]
             seen += [("peer's house", path.read_bytes()) for path in kept]
             seen.append(("peer said", (world.root / "radlab.log").read_bytes()))
-            ended[kind] = (code, learner, world.canaries[LEARNER].search(seen))
+            ended[kind] = (learner.wait(), learner, world.canaries[LEARNER].search(seen))
         yield ended
     finally:
         world.close()

@@ -15,9 +15,20 @@ from assistlearn.digests import digest
 from assistlearn.tasks import load_task
 from parties.directory import PartyDirectory
 from protocols.codec import MAX_FRAME_BYTES, encode_frame
-from protocols.messages import Hello, Offer, Proposal, Status, Welcome
+from protocols.messages import (
+    Hello,
+    Offer,
+    Proposal,
+    Refusal,
+    RefusalCode,
+    Status,
+    Welcome,
+)
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),  # seconds; the first test's include the fixture that all share
+]
 
 MIB = 1 << 20
 STRAY = Status(session=bytes(32), seq=0, piece=0, credit=0, resend=0)
@@ -202,6 +213,19 @@ def test_a_piece_that_was_altered_ends_the_session(house, mallory):
     mallory.send(head + bytes(SPEC.file_bytes + 56 + 16))
 
     assert mallory.refused() == "bundle"
+
+
+def test_refusing_again_what_is_put_aside_costs_no_worker(house, mallory):
+    _, provider = house
+    agreed(mallory)
+    session = bytes.fromhex(mallory.session)
+    for_now = Refusal(session=session, code=RefusalCode.SUSPENDED, field="", own="", peer="")
+
+    for _ in range(3):
+        mallory.send(for_now)
+        assert after(mallory) == "unknown-session"
+
+    assert not [e for e in provider.named("resumed") if e["session"] == mallory.session]
 
 
 def test_the_session_of_another_learner_cannot_be_touched(house, mallory):

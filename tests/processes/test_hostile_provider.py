@@ -12,7 +12,8 @@ import psutil
 import pytest
 import zmq
 from callee import CONTROL, Callee, audited, held, own_side, step, withheld
-from twoparties import LEARNER, PATIENCE_S, PROVIDER, ROOT, TERMS, TwoParties
+from patience import PATIENCE_S
+from twoparties import LEARNER, PROVIDER, ROOT, TERMS, TwoParties
 
 from assistlearn.bundle import pack, unpack
 from assistlearn.digests import digest, file_digest
@@ -26,10 +27,14 @@ from protocols.messages import (
     TrajectoryClosed,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),  # seconds; the first test's include the fixture that all share
+]
 
 MIB = 1 << 20
 UNKNOWN_CODE = "because"
+HURRY_S = 10.0  # nobody here is busy for so long, nor waits for it long
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +82,7 @@ def ended(parties, learner, *, result=False):
 
 def hurried(parties):
     """Let the next learner give a silent link up soon."""
-    parties.learner_extra = {"link": {"deadline_s": 4.0}}
+    parties.learner_extra = {"link": {"deadline_s": HURRY_S}}
     parties.write(LEARNER)
 
 
@@ -162,8 +167,10 @@ def test_a_frame_too_large_costs_the_connection_and_an_idle_peer_costs_nothing(h
     assert ended(house, learner) == 41
 
     again = house.start(LEARNER)
+    again.wait_for("connected")
     patient(house)
-    for _ in range(12):  # longer than the deadline: it lives while anything arrives
+    end = time.monotonic() + 1.2 * HURRY_S
+    while time.monotonic() < end:  # longer than the deadline: it lives while anything arrives
         mallory.hear(Status)
         mallory.send(mallory.status(credit=1 << 16))
     assert again.alive

@@ -1,11 +1,12 @@
 """Several learners at one provider: at once, one after another, and one too many."""
 
-import signal
-
 import pytest
 from twoparties import LEARNER, PROVIDER, TwoParties
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),  # seconds; the first test's include the fixture that all share
+]
 
 NAMES = ("ada", "bob", "cleo")
 
@@ -14,18 +15,20 @@ NAMES = ("ada", "bob", "cleo")
 def crowd(tmp_path_factory):
     """Two learners at once and a third who is turned away; then the third, alone."""
     parties = TwoParties(
-        tmp_path_factory.mktemp("crowd"), names=NAMES, sessions=2, deadline_s=120.0
+        tmp_path_factory.mktemp("crowd"),
+        names=NAMES,
+        sessions=2,
+        task={"factory": "toytasks:held_arrays"},
     )
+    hold = parties.hold(LEARNER, 0)  # or the first would be done before the third comes
     try:
         provider = parties.provide()
         pair = {name: parties.start(LEARNER, name=name) for name in NAMES[:2]}
         for learner in pair.values():
             learner.wait_for("agreed")
-            learner.popen.send_signal(signal.SIGSTOP)  # or they would be done too soon
         third = parties.start(LEARNER, name="cleo")
         codes = {"refused": third.wait()}
-        for learner in pair.values():
-            learner.popen.send_signal(signal.SIGCONT)
+        hold.unlink()
         codes |= {name: learner.wait() for name, learner in pair.items()}
         alone = parties.start(LEARNER, name="cleo")
         codes["cleo"] = alone.wait()

@@ -4,13 +4,13 @@ The limit on file size stands for a disk that is full: the kernel refuses to wri
 whatever place that happens. It is set from outside, on processes that run.
 """
 
-import signal
+import os
 import sys
-import time
 
 import psutil
 import pytest
-from twoparties import LEARNER, PATIENCE_S, PROVIDER, TwoParties
+from patience import PATIENCE_S, until
+from twoparties import LEARNER, PROVIDER, TwoParties, write_whole
 
 pytestmark = [
     pytest.mark.slow,
@@ -37,8 +37,8 @@ class Trials:
             root,
             names=("ada", "bob"),
             sessions=2,
-            deadline_s=120.0,
             terms={"rounds": 1},
+            task={"factory": "toytasks:held_arrays"},
             recipe={"model_settings": {"hidden": [1000, 2000]}},
         )
         self.endings = {}
@@ -61,8 +61,10 @@ class Trials:
         self.endings[name] = ada.wait(), ada.error
 
     def stop_learners_worker(self):
+        own = os.getpid()
+        limit(own, NO_CHECKPOINT)  # ada inherits it, and ada's worker
         ada = self.ada()
-        limit(ada.popen.pid, NO_CHECKPOINT)  # before it starts its worker, which inherits this
+        limit(own)
         self.ended("worker", ada)
 
     def stop_provider(self, what, size_bytes):
@@ -73,29 +75,28 @@ class Trials:
     def take_card_away(self):
         card = self.parties.home(PROVIDER) / "peers" / "ada.card"
         kept = card.read_bytes()
-        bob = self.parties.start(LEARNER, name="bob")
-        bob.wait_for("agreed")
+        self.hold = self.parties.hold(PROVIDER, 0)  # or both would be done too soon
+        self.bob = self.parties.start(LEARNER, name="bob")
+        self.bob.wait_for("agreed")
         (bobs,) = self.provider.workers()
         ada = self.ada()
         self.provider.wait_for("resumed", count=2)
-        ada.popen.send_signal(signal.SIGSTOP)  # or it would be done too soon
-        while not (others := set(self.provider.workers()) - {bobs}):
-            time.sleep(0.01)  # the worker starts just after that event
-        card.with_name("zoe.card").write_bytes(b"no card at all")
+        others = until(lambda: set(self.provider.workers()) - {bobs})  # just after that event
+        write_whole(card.with_name("zoe.card"), b"no card at all")
         card.unlink()
         self.provider.wait_for("suspended", count=3)
         for worker in others:
             worker.wait(PATIENCE_S)  # or an error: it goes on
-        ada.popen.send_signal(signal.SIGCONT)
         self.ended("card", ada)
-        self.endings["bob"] = bob.wait()
-        card.write_bytes(kept)
+        write_whole(card, kept)
 
     def stop_learners_gate(self):
         ada = self.ada()
         ada.wait_for("connected")  # its worker runs by now
         limit(ada.popen.pid, NO_CHECKPOINT)
+        self.hold.unlink()
         self.ended("gate", ada)
+        self.endings["bob"] = self.bob.wait()
 
 
 @pytest.fixture(scope="module")

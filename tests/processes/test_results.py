@@ -24,7 +24,7 @@ def card_of(model):
 
 
 def test_a_session_that_the_provider_ends_early_leaves_the_model_of_its_paid_rounds(parties):
-    parties.write(LEARNER, kind="slow")
+    hold = parties.hold(LEARNER, 40)  # the first update of the second round
     provider = parties.provide()
     learner = parties.start(LEARNER)
     session = learner.wait_for("agreed")["session"]
@@ -42,7 +42,7 @@ def test_a_session_that_the_provider_ends_early_leaves_the_model_of_its_paid_rou
     assert not (early.parent / "assisted.toml").exists()
     assert parties.verify(LEARNER)[0] == 0
 
-    parties.write(LEARNER)
+    hold.unlink()
     again = parties.start(LEARNER)  # nothing was completed: this is not buying again
 
     assert again.wait() == 0

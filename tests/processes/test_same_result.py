@@ -8,7 +8,10 @@ from parties.settings_file import check_settings
 from parties.simulate.session import LocalSession
 from parties.simulate.sites import Sites
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),  # seconds; the first test's include the fixture that all share
+]
 
 SEED = 5
 TASK_SETTINGS = {"model": "mlp", "optimizer_settings": {"lr": 0.1}}
@@ -46,7 +49,7 @@ def real(folder):
 def played(tmp_path_factory):
     parties = real(tmp_path_factory.mktemp("real"))
     try:
-        provider, learner = parties.start(PROVIDER), parties.start(LEARNER)
+        provider, learner = parties.provide(), parties.start(LEARNER)
         assert learner.wait() == 0
         first = parties.result()
         again = parties.start(LEARNER, "--again")

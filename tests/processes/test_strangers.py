@@ -8,12 +8,16 @@ import psutil
 import pytest
 import zmq
 from caller import Caller
+from patience import PATIENCE_S
 from twoparties import LEARNER, PROVIDER, TwoParties
 
 from assistlearn.bundle import Identity
 from parties.directory import PartyDirectory
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),  # seconds; the first test's include the fixture that all share
+]
 
 MIB = 1 << 20
 ALLOWED = 20 * MIB
@@ -81,7 +85,7 @@ def test_a_caller_without_curve_is_not_heard(visited):
 def raw(port, data, *, repeat=1):
     """Send bytes until they are all gone or the provider hangs up; how many went."""
     sent = 0
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
         connection.settimeout(2)
         try:
             for _ in range(repeat):

@@ -5,7 +5,10 @@ from twoparties import LEARNER, PROVIDER, TwoParties, recorded_events
 
 from protocols.agreement import Agreement
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),  # seconds; the first test's include the fixture that all share
+]
 
 CASES = {
     "rounds": ({"terms": {"rounds": 7}}, "7", "2"),
@@ -19,7 +22,7 @@ CASES = {
 def refused(tmp_path_factory):
     """Learners with other terms, then an honest one, at a provider that is never restarted."""
     parties = TwoParties(tmp_path_factory.mktemp("terms"), names=(*CASES, "honest"))
-    provider = parties.start(PROVIDER)
+    provider = parties.provide()
     try:
         for field, (changes, _, _) in CASES.items():
             if field == "model":
@@ -32,6 +35,7 @@ def refused(tmp_path_factory):
         ended = {name: (learner.wait(), learner) for name, learner in started.items()}
         honest = parties.start(LEARNER, name="honest")
         ended["honest"] = (honest.wait(), honest)
+        provider.wait_for("finished")
         yield parties, provider, ended
     finally:
         parties.close()

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import zmq
+from patience import PATIENCE_S
 
 from assistlearn.bundle import (
     PIECE_BYTES,
@@ -44,7 +45,6 @@ from protocols.messages import (
     TrajectoryClosed,
 )
 
-LIMIT_MS = 60_000
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 SHAPES = {"1.weight": (64, 8), "1.bias": (64,), "3.weight": (2, 64), "3.bias": (2,)}
 SPEC = ModelSpec(
@@ -146,7 +146,7 @@ class Callee:
         self.context = zmq.Context()
         self.socket = self.context.socket(zmq.ROUTER)
         self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.setsockopt(zmq.SNDTIMEO, LIMIT_MS)
+        self.socket.setsockopt(zmq.SNDTIMEO, int(PATIENCE_S * 1000))
         self.socket.curve_server = True
         self.socket.curve_publickey = side.identity.curve_public_key
         self.socket.curve_secretkey = side.identity.curve_secret_key
@@ -166,7 +166,7 @@ class Callee:
 
     def hear(self, kind=None):
         """The next frame (of a kind); those of other kinds are dropped."""
-        end = time.monotonic() + LIMIT_MS / 1000
+        end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             if self.socket.poll(1000):
                 self.route, data = self.socket.recv_multipart()

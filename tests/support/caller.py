@@ -7,6 +7,7 @@ enrolled learner can say, in any order and any number of parts.
 import time
 
 import zmq
+from patience import PATIENCE_S
 
 from assistlearn.bundle import (
     Card,
@@ -22,8 +23,6 @@ from parties.secrets import SessionSecrets
 from protocols.codec import decode_frame, encode_frame, encode_message
 from protocols.messages import Carriage, CheckpointMessage, Offer, Refusal, Status
 
-LIMIT_MS = 60_000
-
 
 class Caller:
     """One connection to a provider."""
@@ -34,7 +33,7 @@ class Caller:
         self.context = zmq.Context()
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.setsockopt(zmq.SNDTIMEO, LIMIT_MS)
+        self.socket.setsockopt(zmq.SNDTIMEO, int(PATIENCE_S * 1000))
         self.socket.curve_publickey = identity.curve_public_key
         self.socket.curve_secretkey = identity.curve_secret_key
         self.socket.curve_serverkey = provider.curve_public_key
@@ -54,7 +53,7 @@ class Caller:
 
     def hear(self, kind=None):
         """The next frame (of a kind); those of other kinds are dropped."""
-        end = time.monotonic() + LIMIT_MS / 1000
+        end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             if self.socket.poll(1000):
                 frame = decode_frame(self.socket.recv())

@@ -13,20 +13,23 @@ class Proxy:
     """Relays to ``target``. ``up`` is from the learner to the provider, ``down`` the way back.
 
     Attributes:
+        target: the provider's port, to be set before anybody calls.
         carried: bytes relayed, by way.
         tape: those bytes, where ``record`` was asked for.
         cuts: totals of both ways at which the connection is reset, in order.
         flips: (way, total of that way) of bytes to be changed, in order.
+        stops: (way, total of that way) at which it freezes, in order.
         rate: bytes a second and way; None for no limit.
         slices: so many of the next bytes travel one by one.
     """
 
-    def __init__(self, target, *, record=False):
-        self.target = target
+    def __init__(self, *, record=False):
+        self.target = None
         self.carried = {"up": 0, "down": 0}
         self.tape = {"up": bytearray(), "down": bytearray()} if record else None
         self.cuts = deque()
         self.flips = deque()
+        self.stops = deque()
         self.rate = None
         self.slices = 0
         self.connections = 0
@@ -45,6 +48,10 @@ class Proxy:
 
     def thaw(self):
         self._open.set()
+
+    @property
+    def frozen(self):
+        return not self._open.is_set()
 
     def cut(self):
         """Reset every connection, as a router that lost its table does."""
@@ -106,6 +113,9 @@ class Proxy:
                 changed = bytearray(part)
                 changed[max(0, self.flips.popleft()[1] - start)] ^= 0x55
                 part = bytes(changed)
+            if self.stops and self.stops[0][0] == way and self.stops[0][1] <= self.carried[way]:
+                self.stops.popleft()
+                self.freeze()
             if self.tape is not None:
                 self.tape[way] += part
             cut = bool(self.cuts) and sum(self.carried.values()) >= self.cuts[0]

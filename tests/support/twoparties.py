@@ -14,12 +14,13 @@ import sys
 import threading
 import tomllib
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import psutil
+from patience import PATIENCE_S
 
 from assistlearn.bundle import Card
 from parties.directory import PartyDirectory
@@ -27,7 +28,6 @@ from parties.setup import add_peer, make_party
 from protocols.record import decode_record
 from protocols.roles import Role
 
-PATIENCE_S = 150.0  # only a hang takes so long
 ROOT = Path(__file__).parents[2]
 SUPPORT = Path(__file__).parent
 LEARNER, PROVIDER = Role.LEARNER, Role.PROVIDER
@@ -43,11 +43,29 @@ TASK = {"factory": "assistlearn.tasks:arrays", "threads": 1, "device": "cpu", "s
 RECIPE = {"model": "mlp", "optimizer_settings": {"lr": 0.05}, "batch_size": 16}
 
 
+def reserve_port():
+    """A socket that keeps a port for a provider that is yet to start, and for its restarts.
+
+    It does not listen. On Linux ZeroMQ, which sets the same option, may listen there all the
+    same, and nobody else is given the port. Other systems would not let ZeroMQ: no keeping there.
+    """
+    keeper = socket.socket()
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind(("127.0.0.1", 0))
+    return keeper
+
+
 def free_port():
     """A port that nobody listens on now."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
+    with closing(reserve_port()) as probe:
         return probe.getsockname()[1]
+
+
+def write_whole(path, content):
+    """Write a file so that whoever reads it meanwhile sees the old bytes or all of the new."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_bytes(content)
+    new.replace(path)
 
 
 def toy_data(path, *, count, seed=0):
@@ -128,11 +146,12 @@ class Process:
 
     def workers(self):
         """The processes that have the data."""
-        return [
-            child
-            for child in psutil.Process(self.popen.pid).children()
-            if "parties.worker" in child.cmdline()
-        ]
+        found = []
+        with suppress(psutil.NoSuchProcess):  # the gate has just ended
+            for child in psutil.Process(self.popen.pid).children():
+                with suppress(psutil.NoSuchProcess):  # or the child
+                    found += [child] if "parties.worker" in child.cmdline() else []
+        return found
 
     def kill(self):
         """As a power cut would end it."""
@@ -156,9 +175,8 @@ class TwoParties:
     task: dict = field(default_factory=dict)
     shares: dict | None = None
     """Settings of a task that divides one data set, instead of a file and a recipe."""
-    deadline_s: float = 30.0
+    deadline_s: float = 120.0  # a busy machine may start one of the two much later than the other
     sessions: int = 1
-    port: int = field(default_factory=free_port)
     through: int | None = None
     """Port that the learner calls, where it is not the provider's own."""
     learner_extra: dict = field(default_factory=dict)
@@ -169,6 +187,10 @@ class TwoParties:
 
     def __post_init__(self):
         self.root.mkdir(parents=True, exist_ok=True)
+        self._keeper = reserve_port()
+        self.port = self._keeper.getsockname()[1]
+        if sys.platform != "linux":
+            self._keeper.close()
         self.processes = []
         self.homes = {PROVIDER: self.root / "radlab"}
         radlab = make_party(
@@ -207,9 +229,11 @@ class TwoParties:
             "task": {**TASK, **self.task},
             "link": {**own_link, "deadline_s": self.deadline_s},
         }
-        toy = sections["task"]["factory"] == "toytasks:make"  # has settings of its own
+        factory = sections["task"]["factory"]
+        own = {} if factory == "toytasks:make" else RECIPE
+        hold = {"hold": self._hold(role)} if factory.startswith("toytasks:") else {}
         sections["task"]["settings"] = (
-            {"train": data, **({} if toy else RECIPE), **self.recipe}
+            {"train": data, **own, **hold, **self.recipe}
             if self.shares is None
             else {**self.shares, "party": role.value}
         )
@@ -226,8 +250,23 @@ class TwoParties:
         """Write a party's settings again, with changes to those of its task."""
         home = self.home(role) if name is None else self.root / name
         plain, self.recipe = self.recipe, {**self.recipe, **recipe}
-        (home / "config.toml").write_text(self.config(role, home.name))
+        write_whole(home / "config.toml", self.config(role, home.name).encode())
         self.recipe = plain
+
+    def hold(self, role, where):
+        """Make the toy tasks of a side wait until the returned file is deleted.
+
+        Args:
+            role: the side.
+            where: an update that a training begins at, or "losses".
+        """
+        file = self._hold(role) / str(where)
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+        return file
+
+    def _hold(self, role):
+        return self.root / f"hold-{role.value}"
 
     def start(self, role, *arguments, name=None, environment=None):
         """Start ``provide`` or ``learn``."""
@@ -276,9 +315,11 @@ class TwoParties:
         """End whatever is still running."""
         for process in self.processes:
             for worker in process.workers() if process.alive else ():
-                worker.kill()
+                with suppress(psutil.NoSuchProcess):
+                    worker.kill()
             process.popen.kill()
             process.wait()
+        self._keeper.close()
 
 
 def ledger_file(home, peer):
