@@ -155,7 +155,7 @@ def main(root: Path, seeds: int, *, quick: bool) -> None:
     if quick:
         return
     document = {
-        "command": "python -m experiments.loss_precision " + " ".join(sys.argv[1:]),
+        "command": " ".join(["python -m experiments.loss_precision", *sys.argv[1:]]),
         "unit": "percentage points of test accuracy; errors are standard errors over seeds",
         "seeds": seeds,
         "machine": {"processor": platform.machine(), "system": platform.system()},
