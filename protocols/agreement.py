@@ -7,6 +7,7 @@ from its own settings, and any difference ends the session (SPEC 2).
 
 import dataclasses
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Self
@@ -237,7 +238,10 @@ class Agreement:
 
     def edited_since(self, terms: Terms) -> tuple[str, ...]:
         """Names of the terms that now say something other than what was signed."""
-        now = _signed_of(terms, self.learner_samples, self.provider_samples)
+        now = _signed_of(terms)
+        with suppress(LocalProtocolError):  # half an edit, or one that needs counts never told
+            steps = terms.steps(self.learner_samples, self.provider_samples)
+            now["learner_steps"], now["provider_steps"] = steps
         return tuple(name for name, value in now.items() if value != getattr(self, name))
 
     @property
@@ -311,6 +315,7 @@ def draw_up(terms: Terms, *, learner: Side, provider: Side, model: str, data: st
     Raises:
         LocalProtocolError: the terms make no agreement.
     """
+    learner_steps, provider_steps = terms.steps(learner.samples, provider.samples)
     return Agreement(
         learner=learner.fingerprint,
         provider=provider.fingerprint,
@@ -325,19 +330,18 @@ def draw_up(terms: Terms, *, learner: Side, provider: Side, model: str, data: st
         objective="minimise-loss",
         proposal="grid",
         optimiser_state="reset",
-        **_signed_of(terms, learner.samples, provider.samples),
+        learner_steps=learner_steps,
+        provider_steps=provider_steps,
+        **_signed_of(terms),
     )
 
 
-def _signed_of(terms: Terms, learner_samples: int, provider_samples: int) -> dict[str, Any]:
-    """The terms as an agreement has them, by field."""
-    learner_steps, provider_steps = terms.steps(learner_samples, provider_samples)
+def _signed_of(terms: Terms) -> dict[str, Any]:
+    """The terms as an agreement has them, by field; without the steps, which need both counts."""
     return {
         "task": terms.task,
         "loss": terms.loss,
         "rounds": terms.rounds,
-        "learner_steps": learner_steps,
-        "provider_steps": provider_steps,
         "sampling": terms.sampling,
         "sampling_period": terms.sampling_period,
         "include_last": int(terms.include_last),

@@ -38,8 +38,6 @@ def doctor(directory: Path, as_json: bool) -> None:
         warnings += check.state == "warning"
     if first:
         output.say("mend the above, then type the same again")
-    else:
-        plural = "s" if warnings > 1 else ""
-        output.say(f"in order, with {warnings} warning{plural}" if warnings else "all in order")
-    if first:
         raise SystemExit(first)
+    plural = "s" if warnings > 1 else ""
+    output.say(f"in order, with {warnings} warning{plural}" if warnings else "all in order")

@@ -119,6 +119,7 @@ def test_terms_that_make_no_agreement_are_refused_with_the_reason(changes, what)
         ({}, ()),
         ({"rounds": 5}, ("rounds",)),
         ({"total_steps": 1200}, ("learner_steps", "provider_steps")),
+        ({"total_steps": None, "learner_steps": 9}, ()),  # half an edit is no reason to stop
         ({"price": 7, "budget": 70, "loss_clip": 5.0}, ("loss_clip", "price", "budget")),
     ],
 )
@@ -132,6 +133,21 @@ def test_terms_edited_after_they_were_signed_are_named(changes, names):
     )
 
     assert signed.edited_since(dataclasses.replace(TERMS, **changes)) == names
+
+
+def test_terms_edited_to_need_counts_that_were_never_told_are_named_without_them():
+    hidden = dataclasses.replace(
+        TERMS, weighting=Weighting.PARTIES, total_steps=None, learner_steps=4, provider_steps=6
+    )
+    signed = draw_up(
+        hidden,
+        learner=side("learner", 0),
+        provider=side("provider", 0),
+        model=digest(b"model"),
+        data=digest(b""),
+    )
+
+    assert signed.edited_since(TERMS) == ("weighting",)
 
 
 def test_budget_bounds_the_rounds():
